@@ -1,0 +1,86 @@
+"""The arrays of a split, version 1: names, dtypes, dimensions and codec parameters.
+
+These are the constants of ``formats/v1/spec.md``; a reader or writer in any language needs no others. Chunk
+lengths, shard lengths and the number of samples belong to a store and stand in its own metadata.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+FORMAT_VERSION: Final = "1.0"
+ATTRIBUTE: Final = "freqcache"
+"""Key of this format's attributes in the ``zarr.json`` of the root and of every split."""
+
+BLOCK_SIZE: Final = 8
+LEVEL_SHIFT: Final = 128
+
+KINDS: Final = ("native", "fixed")
+COLUMNS: Final = ("y", "cb", "cr")
+"""Coefficient arrays of a native split, one a component."""
+
+COEFFICIENTS: Final = "coefficients"
+"""Coefficient array of a fixed split."""
+
+NATIVE_DTYPE: Final = "int16"
+NATIVE_FILL: Final = -32768
+FIXED_DTYPES: Final = {"int8": -128, "int16": -32768}
+"""Dtypes of a fixed split's coefficients, each with its fill value: never a coded value."""
+
+ROW_GROUP_BLOCKS: Final = 65_536
+"""Luma blocks that a native row group aims at (a single larger image makes a group of its own)."""
+
+ROW_GROUP_SAMPLES: Final = 16
+"""Samples in a row group of a fixed split: the chunk length of its first axis."""
+
+SHARD_SAMPLES: Final = 512
+"""Samples that a shard aims at."""
+
+DIGEST_BYTES: Final = 16
+"""BLAKE2b with a 16-byte digest, of source files and of shard files."""
+
+
+class Origin(IntEnum):
+    """How a sample's integers came about; the values of the ``origin`` array."""
+
+    EXTRACTED = 0
+    """The integers of the JPEG bitstream itself."""
+    REDUCED = 1
+    """Bitstream coefficients through the linear resize operator, then quantized again."""
+    COMPUTED = 2
+    """Decoded to pixels, transformed and quantized, because the file has no coefficients to give."""
+    ABSENT = 255
+    """A planned file that failed: the slot is empty and its label is -1."""
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """One per-sample array: dtype and dimension names; the first dimension is the sample."""
+
+    dtype: str
+    dimensions: tuple[str, ...]
+    shape: tuple[int, ...] = ()
+
+
+SAMPLE_ARRAYS: Final[dict[str, ArrayLayout]] = {
+    "label": ArrayLayout("int64", ("sample",)),
+    "width": ArrayLayout("int32", ("sample",)),
+    "height": ArrayLayout("int32", ("sample",)),
+    "source_width": ArrayLayout("int32", ("sample",)),
+    "source_height": ArrayLayout("int32", ("sample",)),
+    "sampling": ArrayLayout("uint8", ("sample", "component", "hv"), (3, 2)),
+    "orientation": ArrayLayout("uint8", ("sample",)),
+    "origin": ArrayLayout("uint8", ("sample",)),
+    "source_bytes": ArrayLayout("int64", ("sample",)),
+    "source_digest": ArrayLayout("uint8", ("sample", "byte"), (DIGEST_BYTES,)),
+}
+"""Arrays that every split has, beside ``source_path``, ``source_path_offset`` and ``row_group_start``."""
+
+NATIVE_SAMPLE_ARRAYS: Final[dict[str, ArrayLayout]] = {
+    "offset": ArrayLayout("int64", ("sample", "component"), (3,)),
+    "blocks": ArrayLayout("int32", ("sample", "component", "rowcol"), (3, 2)),
+    "quantization": ArrayLayout("uint16", ("sample", "component", "frequency"), (3, 64)),
+}
+"""Arrays that a native split has besides."""

@@ -1,0 +1,213 @@
+"""The attributes of a store and of a split, as dataclasses with a JSON edge.
+
+``StoreMetadata`` is the root group's attribute, ``SplitMetadata`` that of each split's group. Validation collects
+every problem before it raises. The JSON schemas are ``schemas/store.schema.json`` and ``schemas/split.schema.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from freqcache_formats.channels import ALL_CHANNELS, N_CHANNELS
+from freqcache_formats.errors import FormatError
+from freqcache_formats.layout import BLOCK_SIZE, FORMAT_VERSION, KINDS, LEVEL_SHIFT
+
+_DCT: Final = "orthonormal 8x8 DCT-II, ITU-T T.81 A.3.3"
+_COLOR_SPACE: Final = "YCbCr, full range, BT.601 matrix (JFIF, ITU-T T.871)"
+_STATISTICS: Final = ("mean", "std", "std_of_means", "minimum", "maximum", "zero_fraction", "count")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreMetadata:
+    """Attribute ``freqcache`` of the root group.
+
+    Attributes
+    ----------
+    id : str
+        32 hexadecimal digits; a digest of the content, so equal stores have equal ids.
+    kind : str
+        ``"native"`` or ``"fixed"``.
+    splits, classes : tuple of str
+        Names of the split groups; names of the classes, by label.
+    creator : str
+        Software and version that wrote the store.
+    options : dict
+        The options of the build, for people and for repetition.
+    """
+
+    id: str
+    kind: str
+    splits: tuple[str, ...]
+    classes: tuple[str, ...]
+    creator: str
+    options: Mapping[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attribute's JSON."""
+        return {
+            "version": FORMAT_VERSION,
+            "complete": True,
+            "id": self.id,
+            "kind": self.kind,
+            "splits": list(self.splits),
+            "classes": list(self.classes),
+            "channels": [list(channel) for channel in ALL_CHANNELS],
+            "order": "zigzag",
+            "block_size": BLOCK_SIZE,
+            "level_shift": LEVEL_SHIFT,
+            "dct": _DCT,
+            "color_space": _COLOR_SPACE,
+            "creator": self.creator,
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_dict(cls, document: object) -> StoreMetadata:
+        """Return the metadata of an attribute's JSON.
+
+        Raises
+        ------
+        FormatError
+            If the version is unknown, or listing every other problem.
+        """
+        if not isinstance(document, dict):
+            msg = f"expected an object of store attributes, found {type(document).__name__}"
+            raise FormatError(msg)
+        version = document.get("version")
+        if not isinstance(version, str) or version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
+            msg = f"format version {version!r} is not one this release reads (it reads {FORMAT_VERSION})"
+            raise FormatError(msg)
+        problems = []
+        if document.get("complete") is not True:
+            problems.append("complete: expected true (the build did not finish)")
+        if document.get("kind") not in KINDS:
+            problems.append(f"kind: expected one of {', '.join(KINDS)}, found {document.get('kind')!r}")
+        problems += [f"{key}: expected a string" for key in ("id", "creator") if not isinstance(document.get(key), str)]
+        problems += [
+            f"{key}: expected a non-empty list of strings"
+            for key in ("splits", "classes")
+            if not _is_names(document.get(key))
+        ]
+        if document.get("channels") != [list(channel) for channel in ALL_CHANNELS]:
+            problems.append("channels: expected the 192 channels in storage order")
+        if not isinstance(document.get("options"), dict):
+            problems.append("options: expected an object")
+        if problems:
+            raise FormatError("store attributes: " + "; ".join(problems))
+        return cls(
+            id=document["id"],
+            kind=document["kind"],
+            splits=tuple(document["splits"]),
+            classes=tuple(document["classes"]),
+            creator=document["creator"],
+            options=document["options"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Statistics of the dequantized coefficients of a split, per channel in storage order.
+
+    Attributes
+    ----------
+    mean, std : (192,) float64
+        Over every coefficient of every sample: the true mean and deviation.
+    std_of_means : (192,) float64
+        Deviation over samples of each sample's spatial mean: what DCTNet publishes as "std".
+    minimum, maximum : (192,) float64
+        Range.
+    zero_fraction : (192,) float64
+        Share of coefficients that are zero.
+    count : (192,) float64
+        Coefficients counted (grayscale samples of a native split have no chroma to count).
+    """
+
+    mean: npt.NDArray[np.float64]
+    std: npt.NDArray[np.float64]
+    std_of_means: npt.NDArray[np.float64]
+    minimum: npt.NDArray[np.float64]
+    maximum: npt.NDArray[np.float64]
+    zero_fraction: npt.NDArray[np.float64]
+    count: npt.NDArray[np.float64]
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return the JSON: one list of 192 numbers a statistic."""
+        return {name: getattr(self, name).tolist() for name in _STATISTICS}
+
+    @classmethod
+    def from_dict(cls, document: object) -> Statistics:
+        """Return the statistics of their JSON.
+
+        Raises
+        ------
+        FormatError
+            If a list is missing or is not 192 finite numbers.
+        """
+        if not isinstance(document, dict):
+            msg = f"statistics: expected an object, found {type(document).__name__}"
+            raise FormatError(msg)
+        values: dict[str, npt.NDArray[np.float64]] = {}
+        for name in _STATISTICS:
+            try:
+                values[name] = np.array(document[name], dtype=np.float64)
+            except (KeyError, TypeError, ValueError) as error:
+                msg = f"statistics.{name}: expected {N_CHANNELS} numbers"
+                raise FormatError(msg) from error
+            if values[name].shape != (N_CHANNELS,) or not np.isfinite(values[name]).all():
+                msg = f"statistics.{name}: expected {N_CHANNELS} finite numbers"
+                raise FormatError(msg)
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitMetadata:
+    """Attribute ``freqcache`` of a split's group.
+
+    Attributes
+    ----------
+    slots : int
+        Length of every per-sample array.
+    samples : int
+        Slots that hold a sample; the others are absent (label -1).
+    statistics : Statistics
+        Of this split's coefficients.
+    """
+
+    slots: int
+    samples: int
+    statistics: Statistics
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attribute's JSON."""
+        return {"slots": self.slots, "samples": self.samples, "statistics": self.statistics.to_dict()}
+
+    @classmethod
+    def from_dict(cls, document: object) -> SplitMetadata:
+        """Return the metadata of an attribute's JSON.
+
+        Raises
+        ------
+        FormatError
+            If something is missing or of the wrong type.
+        """
+        if not isinstance(document, dict):
+            msg = f"expected an object of split attributes, found {type(document).__name__}"
+            raise FormatError(msg)
+        for key in ("slots", "samples"):
+            if type(document.get(key)) is not int or document[key] < 0:
+                msg = f"split attributes: {key}: expected a whole number, found {document.get(key)!r}"
+                raise FormatError(msg)
+        return cls(
+            slots=document["slots"],
+            samples=document["samples"],
+            statistics=Statistics.from_dict(document.get("statistics")),
+        )
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
