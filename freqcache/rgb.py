@@ -1,0 +1,106 @@
+"""Between RGB pixels and YCbCr, and a reference decoder of coefficients, to look at samples and for tests.
+
+YCbCr as in JFIF 1.02 (full range, ITU-R BT.601). Nothing here resizes or is made for speed: see
+:mod:`freqcache.resample`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from freqcache.axis_operator import linear_taps
+from freqcache.dct import LEVEL_SHIFT, blocks_to_plane
+from freqcache.quantization import dequantize
+
+_YCBCR_FROM_RGB: Final = np.array(
+    [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]], np.float32
+)
+
+
+def rgb_to_ycbcr(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Convert RGB to YCbCr without rounding.
+
+    Pillow's own conversion cuts the fraction off, which makes its pixels darker by half a level on average.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        (height, width, 3) uint8, RGB.
+
+    Returns
+    -------
+    ndarray
+        (3, height, width) float32: Y in 0..255, Cb and Cr around 128.
+    """
+    height, width, _ = pixels.shape
+    planes: npt.NDArray[np.float32] = _YCBCR_FROM_RGB @ pixels.reshape(-1, 3).astype(np.float32).T
+    planes[1:] += LEVEL_SHIFT
+    return planes.reshape(3, height, width)
+
+
+def coefficients_to_rgb(
+    planes: Sequence[npt.NDArray[Any] | None],
+    steps: Sequence[npt.NDArray[Any] | None],
+    *,
+    sampling: Sequence[tuple[int, int]],
+    width: int,
+    height: int,
+) -> npt.NDArray[np.uint8]:
+    """Decode coefficients to RGB pixels, for looking at samples; a reference, not a fast decoder.
+
+    Inverse DCT, chroma upsampling (:func:`freqcache.axis_operator.linear_taps`), YCbCr to RGB, and one
+    rounding and clamping at the end. libjpeg also rounds and clamps after the inverse DCT and after the
+    upsampling, so single pixels differ, above all where it clamped.
+
+    Parameters
+    ----------
+    planes : sequence of ndarray
+        Y, Cb and Cr, or Y alone: (64, block_rows, block_cols) each, quantized, zigzag order. None for absent
+        chroma.
+    steps : sequence of ndarray
+        (64,) quantization steps of each plane; None where the plane is None.
+    sampling : sequence of (h, v)
+        Sampling factors of each plane; all (1, 1) once chroma is on the luma grid.
+    width, height : int
+        Pixels of the image.
+
+    Returns
+    -------
+    ndarray
+        (height, width, 3) uint8, RGB.
+
+    Raises
+    ------
+    ValueError
+        If there are other planes than these, or the sequences differ in length.
+    """
+    present = [
+        (plane, table, factors)
+        for plane, table, factors in zip(planes, steps, sampling, strict=True)
+        if plane is not None and table is not None
+    ]
+    if len(present) not in {1, 3} or planes[0] is None:
+        msg = f"expected Y alone, or Y, Cb and Cr; found {len(present)} of {len(planes)} planes"
+        raise ValueError(msg)
+    h_max, v_max = (max(factors[axis] for _, _, factors in present) for axis in (0, 1))
+    samples = [
+        _upsample(_upsample(blocks_to_plane(dequantize(plane, table)), height, v, v_max).T, width, h, h_max).T
+        for plane, table, (h, v) in present
+    ]
+    luma = samples[0]
+    # JFIF 1.02: full-range YCbCr of ITU-R BT.601.
+    cb, cr = (plane - LEVEL_SHIFT for plane in samples[1:]) if len(samples) == 3 else (0.0, 0.0)
+    red, green, blue = luma + 1.402 * cr, luma - 0.344136 * cb - 0.714136 * cr, luma + 1.772 * cb
+    rgb: npt.NDArray[np.uint8] = np.clip(np.rint(np.stack([red, green, blue], -1)), 0, 255).astype(np.uint8)
+    return rgb
+
+
+def _upsample(plane: npt.NDArray[np.floating], n_out: int, factor: int, max_factor: int) -> npt.NDArray[np.floating]:
+    """Interpolate the rows of a component to the grid of the finest one, and drop the padding."""
+    indices, weights = linear_taps(n_out, factor, max_factor, -(-n_out * factor // max_factor))
+    upsampled: npt.NDArray[np.floating] = plane[indices[:, 0]] * weights[:, :1] + plane[indices[:, 1]] * weights[:, 1:]
+    return upsampled
