@@ -1,0 +1,49 @@
+"""freqcache: learning in the frequency domain.
+
+JPEG coefficients, cached by channel in Zarr v3, for training vision models. The names below are loaded when first
+used, so that ``import freqcache`` costs nothing: ``open``, ``build``, ``FrequencyDataset``, ``FrequencyLoader`` and
+``ChannelMask``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from freqcache.building import BuildOptions, build
+    from freqcache.dataset import FrequencyDataset
+    from freqcache.loader import FrequencyLoader
+    from freqcache.store import open_store as open  # noqa: A004  (the public name; see below)
+    from freqcache_formats import Channel, ChannelMask
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BuildOptions",
+    "Channel",
+    "ChannelMask",
+    "FrequencyDataset",
+    "FrequencyLoader",
+    "__version__",
+    "build",
+    "open",
+]
+
+_HOMES = {
+    "BuildOptions": ("freqcache.building.options", "BuildOptions"),
+    "Channel": ("freqcache_formats", "Channel"),
+    "ChannelMask": ("freqcache_formats", "ChannelMask"),
+    "FrequencyDataset": ("freqcache.dataset", "FrequencyDataset"),
+    "FrequencyLoader": ("freqcache.loader", "FrequencyLoader"),
+    "build": ("freqcache.building.run", "build"),
+    "open": ("freqcache.store", "open_store"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        msg = f"module 'freqcache' has no attribute {name!r}"
+        raise AttributeError(msg)
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,141 @@
+"""The end of a build: per-sample arrays, statistics and metadata, gathered from the shards' records.
+
+Everything but the coefficient shards is written here, through zarr-python; the root group comes last and makes
+the store complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freqcache.building.options import BuildOptions
+from freqcache.building.plan import SplitPlan
+from freqcache.building.shard import ShardRecord
+from freqcache.quantization import fixed_steps
+from freqcache.statistics import Accumulator
+from freqcache.store.codecs import ChunkCodec
+from freqcache.store.columns import ArrayGeometry
+from freqcache_formats.channels import N_CHANNELS
+from freqcache_formats.layout import (
+    ATTRIBUTE,
+    FIXED_DTYPES,
+    NATIVE_FILL,
+    NATIVE_SAMPLE_ARRAYS,
+    SAMPLE_ARRAYS,
+    Origin,
+)
+from freqcache_formats.metadata import SplitMetadata, StoreMetadata
+
+_CHUNK_LENGTH = 65_536
+
+
+def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], options: BuildOptions) -> bytes:
+    """Write everything of a split but its shards; return a digest of its content (16 bytes)."""
+    import zarr
+
+    samples = {name: np.concatenate([record.samples[name] for record in records]) for name in records[0].samples}
+    accumulator = Accumulator()
+    for record in records:
+        accumulator.merge(Accumulator.from_array(record.statistics))
+    metadata = SplitMetadata(
+        slots=plan.n_slots,
+        samples=int(np.count_nonzero(samples["origin"] != Origin.ABSENT)),
+        statistics=accumulator.result(),
+    )
+    # A run that was stopped here before leaves metadata behind; overwrite=True would take the shards along.
+    for name in ("", *plan.arrays):
+        (store / plan.name / name / "zarr.json").unlink(missing_ok=True)
+    group = zarr.create_group(store / plan.name, overwrite=False, attributes={ATTRIBUTE: metadata.to_dict()})
+    codec = ChunkCodec(name="blosc" if options.size is None else "zstd", level=options.level)
+    for name, geometry in plan.arrays.items():
+        _create_coefficients(group, name, geometry, codec)
+    layouts = SAMPLE_ARRAYS | (NATIVE_SAMPLE_ARRAYS if options.size is None else {})
+    for name, layout in layouts.items():
+        _write_array(group, name, samples[name], layout.dimensions)
+    paths = [slot.file.path.encode("utf-8", "surrogateescape") for slots in plan.groups for slot in slots]
+    ends = np.cumsum([0, *map(len, paths)], dtype=np.int64)
+    starts = np.cumsum([0, *map(len, plan.groups)], dtype=np.int64)
+    _write_array(group, "source_path", np.frombuffer(b"".join(paths), dtype=np.uint8), ("byte",))
+    _write_array(group, "source_path_offset", ends, ("boundary",))
+    _write_array(group, "row_group_start", starts, ("boundary",))
+    digests = np.stack([record.digests for record in records], axis=1)
+    _write_array(group, "shard_digest", digests, ("array", "shard", "byte"))
+    if options.size is not None:
+        steps = np.ones(N_CHANNELS, dtype=np.float32) if options.exact else fixed_steps()
+        _write_array(group, "quantization", steps, ("channel",))
+    digest = hashlib.blake2b(digest_size=16)
+    for values in (*samples.values(), digests):
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.digest()
+
+
+def write_root(
+    store: Path, splits: dict[str, bytes], classes: Sequence[str], options: BuildOptions, creator: str
+) -> None:
+    """Write the root group: from here on the store is complete.
+
+    Parameters
+    ----------
+    store : Path
+        The store.
+    splits : dict of str to bytes
+        Each split's digest, from :func:`write_split`.
+    classes : sequence of str
+        Names by label.
+    options : BuildOptions
+        Recorded in the attributes.
+    creator : str
+        Software and version.
+    """
+    import zarr
+
+    content = hashlib.blake2b(digest_size=16)
+    for name, digest in splits.items():
+        content.update(name.encode() + digest)
+    metadata = StoreMetadata(
+        id=content.hexdigest(),
+        kind=options.kind,
+        splits=tuple(splits),
+        classes=tuple(classes),
+        creator=creator,
+        options=options.to_dict(),
+    )
+    zarr.create_group(store, overwrite=False, attributes={ATTRIBUTE: metadata.to_dict()})
+
+
+def _create_coefficients(group: Any, name: str, geometry: ArrayGeometry, codec: ChunkCodec) -> None:
+    """Create a coefficient array's metadata; its shards are there already."""
+    native = geometry.group_axis == 1
+    group.create_array(
+        name,
+        shape=geometry.shape,
+        dtype=geometry.dtype,
+        chunks=geometry.chunk,
+        shards=geometry.shard,
+        compressors=codec.zarr_compressors(geometry.dtype.itemsize),
+        fill_value=NATIVE_FILL if native else FIXED_DTYPES[geometry.dtype.name],
+        dimension_names=("frequency", "block") if native else ("sample", "channel", "row", "column"),
+    )
+
+
+def _write_array(group: Any, name: str, values: npt.NDArray[Any], dimensions: tuple[str, ...]) -> None:
+    """Write a whole array that is small beside the coefficients, every chunk present, zstd with checksum."""
+    chunks = (min(max(1, len(values)), _CHUNK_LENGTH), *(max(1, n) for n in values.shape[1:]))
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=chunks,
+        compressors=[{"name": "zstd", "configuration": {"level": 3, "checksum": True}}],
+        fill_value=0,
+        dimension_names=dimensions,
+        overwrite=True,
+        config={"write_empty_chunks": True},
+    )
+    array[...] = values

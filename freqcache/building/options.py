@@ -1,0 +1,168 @@
+"""The options of a build and its report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from freqcache.errors import BuildError
+from freqcache.extraction import ON_CORRUPT, ExtractionOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions:
+    """What decides the bytes of a store; workers and progress do not, and are not here.
+
+    Attributes
+    ----------
+    size : int or None
+        None for a native cache; for a fixed one, the side of the centre crop in pixels, a multiple of 8.
+    exact : bool
+        Fixed caches only: int16 with steps of 1 instead of int8.
+    level : int
+        Compression level of the chunk codec.
+    shuffle : bool
+        Shuffle the samples once, so that a row group is a random set.
+    seed : int
+        Of the shuffle.
+    extraction : ExtractionOptions
+        What decides a single sample.
+    """
+
+    size: int | None = None
+    exact: bool = False
+    level: int = 1
+    shuffle: bool = True
+    seed: int = 0
+    extraction: ExtractionOptions = field(default_factory=ExtractionOptions)
+
+    def __post_init__(self) -> None:
+        problems = []
+        if self.size is not None and (self.size < 8 or self.size % 8):
+            problems.append(f"size: expected a positive multiple of 8 pixels, found {self.size}")
+        if self.exact and self.size is None:
+            problems.append("exact: only a fixed cache (with a size) is ever inexact; a native one is exact already")
+        if not 1 <= self.level <= 9:
+            problems.append(f"level: expected 1..9, found {self.level}")
+        if self.extraction.on_corrupt not in ON_CORRUPT:
+            problems.append(f"on_corrupt: expected one of {', '.join(ON_CORRUPT)}")
+        if self.extraction.max_size is not None and self.extraction.max_size < 8:
+            problems.append(f"max_size: expected at least 8 pixels, found {self.extraction.max_size}")
+        if not 1 <= self.extraction.computed_quality <= 100:
+            problems.append(f"computed_quality: expected 1..100, found {self.extraction.computed_quality}")
+        if problems:
+            raise BuildError("; ".join(problems))
+
+    @property
+    def kind(self) -> str:
+        """``"native"`` or ``"fixed"``."""
+        return "native" if self.size is None else "fixed"
+
+    @property
+    def per_sample(self) -> ExtractionOptions:
+        """The extraction's options; a fixed cache crops from the full size, so there nothing is reduced first."""
+        if self.size is None:
+            return self.extraction
+        return ExtractionOptions(
+            max_size=None,
+            keep_orientation=self.extraction.keep_orientation,
+            computed_quality=self.extraction.computed_quality,
+            on_corrupt=self.extraction.on_corrupt,
+            limits=self.extraction.limits,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON that a store records."""
+        extraction = self.per_sample
+        return {
+            "size": self.size,
+            "exact": self.exact,
+            "level": self.level,
+            "shuffle": self.shuffle,
+            "seed": self.seed,
+            "max_size": extraction.max_size,
+            "keep_orientation": extraction.keep_orientation,
+            "computed_quality": extraction.computed_quality,
+            "on_corrupt": extraction.on_corrupt,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerEntry:
+    """A file that did not become a good sample.
+
+    Attributes
+    ----------
+    path : str
+        Relative to the source folder.
+    split : str
+        Where it would have gone.
+    reason : str
+        For a person.
+    kept : bool
+        Whether the sample is in the store all the same (damaged files, when asked to keep them).
+    """
+
+    path: str
+    split: str
+    reason: str
+    kept: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the line of the ledger."""
+        return {"path": self.path, "split": self.split, "reason": self.reason, "kept": self.kept}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes
+    ----------
+    path : Path
+        The store.
+    splits : dict of str to int
+        Samples in each split.
+    n_classes : int
+        Number of classes.
+    origins : dict of str to int
+        Samples that were extracted, reduced and computed.
+    failures : tuple of LedgerEntry
+        Every file that failed or was kept in spite of damage, in the order of the listing.
+    ledger : Path or None
+        The file that lists them; None when there are none.
+    ignored : int
+        Files passed over for their names.
+    bytes_in, bytes_out : int
+        Of the source files read, and of the store.
+    seconds : float
+        Wall time of this run.
+    n_resumed : int
+        Shards that an earlier run had finished.
+    n_read : int
+        Files read in this run.
+    """
+
+    path: Path
+    splits: dict[str, int]
+    n_classes: int
+    origins: dict[str, int]
+    failures: tuple[LedgerEntry, ...]
+    ledger: Path | None
+    ignored: int
+    bytes_in: int
+    bytes_out: int
+    seconds: float
+    n_resumed: int
+    n_read: int
+
+    @property
+    def n_samples(self) -> int:
+        """Samples in all splits."""
+        return sum(self.splits.values())
+
+    @property
+    def n_failed(self) -> int:
+        """Files that are not in the store."""
+        return sum(not entry.kept for entry in self.failures)

@@ -1,0 +1,176 @@
+"""Lays a build out before anything is decoded: slots, row groups, shards.
+
+Every file whose header passes gets a slot; its place in every array is fixed here, from the listing, the options
+and the headers alone. So shards are independent tasks, and the store's bytes depend on nothing else: not on the
+number of workers, not on which shard is done first, not on which file turns out to be damaged (its slot stays
+empty). The layout itself is specified in ``formats/v1/spec.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from freqcache.building.options import BuildOptions
+from freqcache.errors import SourceError
+from freqcache.extraction import ExtractionOptions, inspect
+from freqcache.sources import SourceFile, SourceTree
+from freqcache.store.columns import ArrayGeometry
+from freqcache_formats.channels import N_CHANNELS, N_FREQUENCIES
+from freqcache_formats.layout import (
+    BLOCK_SIZE,
+    COEFFICIENTS,
+    COLUMNS,
+    NATIVE_DTYPE,
+    ROW_GROUP_BLOCKS,
+    ROW_GROUP_SAMPLES,
+    SHARD_SAMPLES,
+)
+
+Scan = tuple[int, ...] | str
+"""What a header says: the number of blocks of each component, or the reason why the file cannot become a sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slot:
+    """One planned sample.
+
+    Attributes
+    ----------
+    file : SourceFile
+        Where it comes from.
+    blocks : tuple of int
+        Blocks of each component that the sample will have (one or three).
+    """
+
+    file: SourceFile
+    blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitPlan:
+    """The layout of one split.
+
+    Attributes
+    ----------
+    name : str
+        The split.
+    groups : tuple of tuple of Slot
+        Row groups, in order; slots are numbered through them.
+    arrays : dict of str to ArrayGeometry
+        The coefficient arrays.
+    groups_per_shard : int
+        The same for every array.
+    """
+
+    name: str
+    groups: tuple[tuple[Slot, ...], ...]
+    arrays: dict[str, ArrayGeometry]
+    groups_per_shard: int
+
+    @property
+    def n_slots(self) -> int:
+        """Slots of the split."""
+        return sum(map(len, self.groups))
+
+    @property
+    def n_shards(self) -> int:
+        """Shards of each array."""
+        return -(-len(self.groups) // self.groups_per_shard)
+
+    def shard_groups(self, shard: int) -> tuple[tuple[Slot, ...], ...]:
+        """Return the row groups of one shard."""
+        return self.groups[shard * self.groups_per_shard : (shard + 1) * self.groups_per_shard]
+
+
+def scan_files(root: str, paths: Sequence[str], options: ExtractionOptions) -> list[Scan]:
+    """Read the headers of some files below `root`; a worker's task."""
+    scans: list[Scan] = []
+    for path in paths:
+        try:
+            scans.append(inspect(f"{root}/{path}", options))
+        except SourceError as error:
+            scans.append(str(error))
+    return scans
+
+
+def plan_split(name: str, slots: Sequence[Slot], options: BuildOptions) -> SplitPlan:
+    """Arrange the slots of one split; `slots` come in the listing's order."""
+    if options.shuffle:
+        slots = sorted(slots, key=lambda slot: _shuffle_key(slot.file.path, options.seed))
+    groups = tuple(_native_groups(slots) if options.size is None else _fixed_groups(slots))
+    per_shard = max(1, min(len(groups), round(SHARD_SAMPLES * len(groups) / max(1, len(slots)))))
+    arrays = _native_arrays(groups, per_shard) if options.size is None else _fixed_arrays(len(slots), options)
+    if options.size is not None:
+        per_shard = SHARD_SAMPLES // ROW_GROUP_SAMPLES
+    return SplitPlan(name=name, groups=groups, arrays=arrays, groups_per_shard=per_shard)
+
+
+def fingerprint(tree: SourceTree, options: BuildOptions) -> str:
+    """Return a digest of everything that decides the store: the options, and each file's name, size and time."""
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(json.dumps(options.to_dict(), sort_keys=True).encode())
+    digest.update(json.dumps(tree.classes).encode())
+    for split, files in tree.splits.items():
+        digest.update(f"\n{split}\n".encode())
+        for file in files:
+            digest.update(
+                f"{file.path}\0{file.label}\0{file.size}\0{file.mtime_ns}\n".encode("utf-8", "surrogateescape")
+            )
+    return digest.hexdigest()
+
+
+def _shuffle_key(path: str, seed: int) -> bytes:
+    """Sorting by a keyed hash shuffles the same way on every platform and in every release of numpy."""
+    return hashlib.blake2b(path.encode("utf-8", "surrogateescape"), salt=seed.to_bytes(16, "little")).digest()
+
+
+def _native_groups(slots: Sequence[Slot]) -> Iterator[tuple[Slot, ...]]:
+    """Whole images up to the target number of luma blocks; a larger image makes a group of its own."""
+    group: list[Slot] = []
+    blocks = 0
+    for slot in slots:
+        if group and blocks + slot.blocks[0] > ROW_GROUP_BLOCKS:
+            yield tuple(group)
+            group, blocks = [], 0
+        group.append(slot)
+        blocks += slot.blocks[0]
+    if group:
+        yield tuple(group)
+
+
+def _fixed_groups(slots: Sequence[Slot]) -> Iterator[tuple[Slot, ...]]:
+    for start in range(0, len(slots), ROW_GROUP_SAMPLES):
+        yield tuple(slots[start : start + ROW_GROUP_SAMPLES])
+
+
+def _native_arrays(groups: Sequence[Sequence[Slot]], per_shard: int) -> dict[str, ArrayGeometry]:
+    """Columns whose chunks are as long as the fullest row group needs, for each component by itself."""
+    arrays = {}
+    for component, name in enumerate(COLUMNS):
+        lengths = [sum(sum(slot.blocks[component : component + 1]) for slot in group) for group in groups]
+        length = max(1, *lengths)
+        arrays[name] = ArrayGeometry(
+            shape=(N_FREQUENCIES, length * len(groups)),
+            chunk=(1, length),
+            shard=(N_FREQUENCIES, length * per_shard),
+            dtype=np.dtype(NATIVE_DTYPE),
+            group_axis=1,
+        )
+    return arrays
+
+
+def _fixed_arrays(n_slots: int, options: BuildOptions) -> dict[str, ArrayGeometry]:
+    side = (options.size or 0) // BLOCK_SIZE
+    geometry = ArrayGeometry(
+        shape=(n_slots, N_CHANNELS, side, side),
+        chunk=(ROW_GROUP_SAMPLES, 1, side, side),
+        shard=(SHARD_SAMPLES, N_CHANNELS, side, side),
+        dtype=np.dtype("int16" if options.exact else "int8"),
+        group_axis=0,
+    )
+    return {COEFFICIENTS: geometry}

@@ -1,0 +1,249 @@
+"""Runs a build: list, scan headers, lay out, make shards, finish.
+
+The shards are made by any ``concurrent.futures`` executor, or in this process with one worker. Whatever ends a
+build early (an error, Ctrl-C, a killed worker, a full disk) leaves the finished shards and their records behind,
+and the same call goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+import numpy as np
+
+from freqcache import __version__
+from freqcache.building.finish import write_root, write_split
+from freqcache.building.journal import Journal
+from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
+from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, plan_split, scan_files
+from freqcache.building.shard import ShardRecord, ShardTask, build_shard
+from freqcache.errors import BuildError
+from freqcache.progress import progress
+from freqcache.sources import SourceTree, list_folder
+from freqcache_formats.layout import Origin
+
+_SCAN_BATCH: Final = 64
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
+
+def build(
+    source: str | Path,
+    out: str | Path,
+    options: BuildOptions | None = None,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> BuildReport:
+    """Build a cache from a folder of images.
+
+    Parameters
+    ----------
+    source : path
+        A folder of class folders, or of train/ and val/ (test/) with class folders.
+    out : path
+        The store to make. An unfinished build of the same files with the same options is finished.
+    options : BuildOptions, optional
+        What decides the bytes of the store.
+    workers : int, optional
+        Processes; all cores by default. 1 works in this process. The bytes do not depend on it.
+    overwrite : bool
+        Replace a store that stands at `out`.
+    quiet : bool
+        Show no progress.
+
+    Returns
+    -------
+    BuildReport
+        What was built and what failed.
+
+    Raises
+    ------
+    BuildError
+        If the build cannot start or finish; nothing half-made can be taken for a store.
+    """
+    options = options or BuildOptions()
+    workers = workers or os.cpu_count() or 1
+    began = time.perf_counter()
+    source, out = Path(source), Path(out)
+    tree = list_folder(source)
+    if out.resolve() == source.resolve() or source.resolve().is_relative_to(out.resolve()):
+        msg = f"{out}: the store would replace its own source {source}"
+        raise BuildError(msg)
+    with Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal, _Pool(workers) as pool:
+        try:
+            plans, refused = _plan(tree, options, pool, quiet)
+            if not plans:
+                raise _nothing_left(journal, out, refused, tree)
+            tasks = [task for plan in plans for task in _tasks(tree.root, journal, plan, options)]
+            done = {task.record for task in tasks if task.record.exists()}
+            todo = [task for task in tasks if task.record not in done]
+            with progress(sum(task.n_slots for task in todo), "building", quiet=quiet) as bar:
+                for slots in pool.run(build_shard, todo):
+                    bar.update(slots)
+            return _finish(journal, tree, plans, tasks, refused, options, (began, len(done), todo))
+        except BrokenProcessPool as error:
+            msg = f"{out}: a worker process died (killed, or out of memory); the same command goes on from here"
+            raise BuildError(msg) from error
+        except OSError as error:
+            msg = f"{out}: {error.strerror or error}; the same command goes on from here"
+            raise BuildError(msg) from error
+
+
+class _Pool:
+    """Worker processes started when first needed; with one worker, this process."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._executor: Executor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def run(self, function: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> Iterator[_Result]:
+        """Yield the results as they come, in no order."""
+        if self._workers == 1 or len(tasks) <= 1:
+            yield from map(function, tasks)
+            return
+        if self._executor is None:
+            # Spawned, not forked: the parent may hold threads (torch, zarr) that a fork would freeze.
+            context = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(self._workers, mp_context=context)
+        # Few are submitted ahead: a list of a million tasks need not be pickled at once.
+        waiting = iter(tasks)
+        pending: set[Future[_Result]] = set()
+        for task in islice(waiting, 2 * self._workers):
+            pending.add(self._executor.submit(function, task))
+        while pending:
+            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+            for task in islice(waiting, len(finished)):
+                pending.add(self._executor.submit(function, task))
+
+
+def _plan(
+    tree: SourceTree, options: BuildOptions, pool: _Pool, quiet: bool
+) -> tuple[list[SplitPlan], list[LedgerEntry]]:
+    """Read every header; return the plans of the splits, and the files refused already."""
+    files = [(split, file) for split, entries in tree.splits.items() for file in entries]
+    batches = [range(start, min(start + _SCAN_BATCH, len(files))) for start in range(0, len(files), _SCAN_BATCH)]
+    paths = [[files[i][1].path for i in batch] for batch in batches]
+    scans: dict[int, Scan] = {}
+    with progress(len(files), "reading headers", quiet=quiet) as bar:
+        numbered = list(enumerate(paths))
+        for number, results in pool.run(partial(_scan, str(tree.root), options), numbered):
+            scans.update(zip(batches[number], results, strict=True))
+            bar.update(len(results))
+    slots: dict[str, list[Slot]] = {split: [] for split in tree.splits}
+    refused = []
+    for i, (split, file) in enumerate(files):
+        scan = scans[i]
+        if isinstance(scan, str):
+            refused.append(LedgerEntry(path=file.path, split=split, reason=scan))
+        else:
+            slots[split].append(Slot(file=file, blocks=scan))
+    return [plan_split(split, entries, options) for split, entries in slots.items() if entries], refused
+
+
+def _scan(root: str, options: BuildOptions, batch: tuple[int, Sequence[str]]) -> tuple[int, list[Scan]]:
+    number, paths = batch
+    return number, scan_files(root, paths, options.per_sample)
+
+
+def _tasks(root: Path, journal: Journal, plan: SplitPlan, options: BuildOptions) -> Iterator[ShardTask]:
+    for number in range(plan.n_shards):
+        yield ShardTask(
+            root=root,
+            store=journal.store,
+            record=journal.record(plan.name, number),
+            split=plan.name,
+            number=number,
+            groups=plan.shard_groups(number),
+            arrays=plan.arrays,
+            options=options,
+        )
+
+
+def _finish(
+    journal: Journal,
+    tree: SourceTree,
+    plans: Sequence[SplitPlan],
+    tasks: Sequence[ShardTask],
+    refused: Iterable[LedgerEntry],
+    options: BuildOptions,
+    run: tuple[float, int, Sequence[ShardTask]],
+) -> BuildReport:
+    """Write what the shards do not hold, and report."""
+    began, n_resumed, todo = run
+    records = {task.record: ShardRecord.read(task.record) for task in tasks}
+    failures = [*refused, *(entry for record in records.values() for entry in record.failures)]
+    origins = np.concatenate([record.samples["origin"] for record in records.values()])
+    if np.all(origins == Origin.ABSENT):
+        raise _nothing_left(journal, journal.store, failures, tree)
+    digests, samples = {}, {}
+    for plan in plans:
+        mine = [records[task.record] for task in tasks if task.split == plan.name]
+        samples[plan.name] = sum(int(np.count_nonzero(r.samples["origin"] != Origin.ABSENT)) for r in mine)
+        digests[plan.name] = write_split(journal.store, plan, mine, options)
+    ledger = _write_ledger(journal.store, failures, tree)
+    write_root(journal.store, digests, tree.classes, options, f"freqcache {__version__}")
+    journal.finish()
+    bytes_in = sum(int(record.samples["source_bytes"].sum()) for record in records.values())
+    return BuildReport(
+        path=journal.store,
+        splits=samples,
+        n_classes=len(tree.classes),
+        origins={o.name.lower(): int(np.count_nonzero(origins == o)) for o in Origin if o is not Origin.ABSENT},
+        failures=tuple(_in_listing_order(failures, tree)),
+        ledger=ledger,
+        ignored=tree.ignored,
+        bytes_in=bytes_in,
+        bytes_out=sum(path.stat().st_size for path in journal.store.rglob("*") if path.is_file()),
+        seconds=time.perf_counter() - began,
+        n_resumed=n_resumed,
+        n_read=sum(task.n_slots for task in todo),
+    )
+
+
+def _nothing_left(journal: Journal, out: Path, failures: Sequence[LedgerEntry], tree: SourceTree) -> BuildError:
+    """Clear away a build in which every file failed, and return the error that says so."""
+    ledger = _write_ledger(out, failures, tree)
+    journal.discard()
+    first = _in_listing_order(failures, tree)[0]
+    return BuildError(
+        f"{tree.root}: none of its {tree.n_files} files could be used; the first: {first.path}: {first.reason} "
+        f"(all of them: {ledger})"
+    )
+
+
+def _in_listing_order(failures: Iterable[LedgerEntry], tree: SourceTree) -> list[LedgerEntry]:
+    order = {file.path: i for i, file in enumerate(file for files in tree.splits.values() for file in files)}
+    return sorted(failures, key=lambda entry: order[entry.path])
+
+
+def _write_ledger(out: Path, failures: Iterable[LedgerEntry], tree: SourceTree) -> Path | None:
+    """Write the list of failed files beside the store, one JSON object a line; remove an older one."""
+    path = out.with_name(out.name.removesuffix(".zarr") + ".ledger.jsonl")
+    entries = _in_listing_order(failures, tree)
+    if not entries:
+        path.unlink(missing_ok=True)
+        return None
+    lines = [json.dumps(entry.to_dict(), ensure_ascii=True) for entry in entries]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path

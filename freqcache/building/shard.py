@@ -1,0 +1,307 @@
+"""One shard of a split, from files to finished shard files: the unit of work of a build.
+
+The task is idempotent and needs nothing but its description: it reads its files, fills one row group at a time,
+writes each coefficient array's shard, and last its *record*, which marks it done. Records (``.npz`` files) hold the
+per-sample values that the end of the build gathers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freqcache.building.options import BuildOptions, LedgerEntry
+from freqcache.building.plan import Slot
+from freqcache.errors import BuildError, CorruptImageError, SourceError
+from freqcache.extraction import Sample, extract
+from freqcache.quantization import fixed_steps, quantize_fixed
+from freqcache.resample import to_fixed_grid
+from freqcache.statistics import Accumulator
+from freqcache.store.codecs import ChunkCodec, reproducible_blosc
+from freqcache.store.columns import ArrayGeometry
+from freqcache.store.shards import ShardWriter, sync_folder
+from freqcache_formats.channels import N_CHANNELS, N_FREQUENCIES
+from freqcache_formats.layout import (
+    COEFFICIENTS,
+    COLUMNS,
+    DIGEST_BYTES,
+    FIXED_DTYPES,
+    NATIVE_FILL,
+    NATIVE_SAMPLE_ARRAYS,
+    SAMPLE_ARRAYS,
+    Origin,
+)
+
+Buffers = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardTask:
+    """Everything a worker needs to make one shard.
+
+    Attributes
+    ----------
+    root, store : Path
+        Source folder; store under construction.
+    record : Path
+        Where the record goes.
+    split : str
+        The split.
+    number : int
+        Of the shard in the split.
+    groups : tuple of tuple of Slot
+        Its row groups.
+    arrays : dict of str to ArrayGeometry
+        The split's coefficient arrays.
+    options : BuildOptions
+        What decides the bytes.
+    """
+
+    root: Path
+    store: Path
+    record: Path
+    split: str
+    number: int
+    groups: tuple[tuple[Slot, ...], ...]
+    arrays: dict[str, ArrayGeometry]
+    options: BuildOptions
+
+    @property
+    def n_slots(self) -> int:
+        """Slots of the shard."""
+        return sum(map(len, self.groups))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardRecord:
+    """What a finished shard leaves for the end of the build.
+
+    Attributes
+    ----------
+    samples : dict of str to array
+        Per-slot values of every per-sample array.
+    statistics : (9, 192) float64
+        Of :class:`freqcache.statistics.Accumulator`.
+    digests : (arrays, 16) uint8
+        BLAKE2b of each shard file, in the order of the arrays.
+    failures : tuple of LedgerEntry
+        Files that failed, or were kept damaged.
+    saturated : int
+        Values that an int8 cache had to clip.
+    bytes_out : int
+        Length of the shard files.
+    """
+
+    samples: dict[str, npt.NDArray[Any]]
+    statistics: npt.NDArray[np.float64]
+    digests: npt.NDArray[np.uint8]
+    failures: tuple[LedgerEntry, ...]
+    saturated: int
+    bytes_out: int
+
+    def write(self, path: Path) -> None:
+        """Write the record durably: its presence means that the shard is done."""
+        words = {
+            "failures": [entry.to_dict() for entry in self.failures],
+            "saturated": self.saturated,
+            "bytes_out": self.bytes_out,
+        }
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {f"sample_{name}": values for name, values in self.samples.items()}
+        arrays["words"] = np.frombuffer(json.dumps(words).encode(), dtype=np.uint8)
+        np.savez(buffer, statistics=self.statistics, digests=self.digests, **arrays)
+        partial = path.with_name(path.name + ".partial")
+        with partial.open("wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+
+    @classmethod
+    def read(cls, path: Path) -> ShardRecord:
+        """Read a record that :meth:`write` made."""
+        with np.load(path, allow_pickle=False) as archive:
+            words = json.loads(archive["words"].tobytes())
+            samples = {
+                name.removeprefix("sample_"): archive[name] for name in archive.files if name.startswith("sample_")
+            }
+            return cls(
+                samples=samples,
+                statistics=archive["statistics"],
+                digests=archive["digests"],
+                failures=tuple(LedgerEntry(**entry) for entry in words["failures"]),
+                saturated=words["saturated"],
+                bytes_out=words["bytes_out"],
+            )
+
+
+def build_shard(task: ShardTask) -> int:
+    """Make one shard and its record; return the number of slots.
+
+    Raises
+    ------
+    BuildError
+        If a file is damaged and the options say that this ends the build.
+    OSError
+        If the store cannot be written.
+    """
+    codec = ChunkCodec(name="blosc" if task.options.size is None else "zstd", level=task.options.level)
+    writers = {
+        name: ShardWriter(task.store / task.split / name / geometry.shard_key(task.number), geometry.chunks_per_shard)
+        for name, geometry in task.arrays.items()
+    }
+    shard = _Shard(task)
+    try:
+        with reproducible_blosc():
+            for group, slots in enumerate(task.groups):
+                buffers = shard.fill(group, slots)
+                for name, buffer in buffers.items():
+                    for channel in range(len(buffer)):
+                        index = task.arrays[name].inner_index(group, channel)
+                        writers[name].append(index, codec.encode(buffer[channel]))
+        finished = [writer.finish() for writer in writers.values()]
+    except BaseException:
+        for writer in writers.values():
+            writer.abandon()
+        raise
+    digests = np.stack([np.frombuffer(digest, dtype=np.uint8) for digest, _ in finished])
+    shard.record(digests, sum(length for _, length in finished)).write(task.record)
+    return task.n_slots
+
+
+class _Shard:
+    """The values of a shard as its row groups are filled, one after the other."""
+
+    def __init__(self, task: ShardTask) -> None:
+        self._task = task
+        layouts = SAMPLE_ARRAYS | (NATIVE_SAMPLE_ARRAYS if task.options.size is None else {})
+        self._samples = {
+            name: np.zeros((task.n_slots, *layout.shape), dtype=layout.dtype) for name, layout in layouts.items()
+        }
+        self._samples["label"][:] = -1
+        self._samples["origin"][:] = Origin.ABSENT
+        self._statistics = Accumulator()
+        self._failures: list[LedgerEntry] = []
+        self._saturated = 0
+        self._next = 0
+
+    def fill(self, group: int, slots: tuple[Slot, ...]) -> Buffers:
+        """Return the row group's values: of each array, a buffer with the channel first."""
+        buffers = self._empty_buffers()
+        used = [0, 0, 0]
+        for position, slot in enumerate(slots):
+            number, self._next = self._next, self._next + 1
+            sample = self._extract(slot, number)
+            if sample is None:
+                continue
+            if self._task.options.size is None:
+                self._place_native(sample, number, group, buffers, used)
+            else:
+                self._place_fixed(sample, position, buffers[COEFFICIENTS])
+            self._describe(sample, slot, number)
+        return buffers
+
+    def record(self, digests: npt.NDArray[np.uint8], bytes_out: int) -> ShardRecord:
+        """Return what the end of the build needs of this shard."""
+        return ShardRecord(
+            samples=self._samples,
+            statistics=self._statistics.to_array(),
+            digests=digests,
+            failures=tuple(self._failures),
+            saturated=self._saturated,
+            bytes_out=bytes_out,
+        )
+
+    def _empty_buffers(self) -> Buffers:
+        if self._task.options.size is None:
+            return {
+                name: np.full((N_FREQUENCIES, geometry.chunk[1]), NATIVE_FILL, dtype=geometry.dtype)
+                for name, geometry in self._task.arrays.items()
+            }
+        geometry = self._task.arrays[COEFFICIENTS]
+        shape = (N_CHANNELS, geometry.chunk[0], *geometry.chunk[2:])
+        return {COEFFICIENTS: np.full(shape, FIXED_DTYPES[geometry.dtype.name], dtype=geometry.dtype)}
+
+    def _extract(self, slot: Slot, number: int) -> Sample | None:
+        """Return the slot's sample, or None after an entry in the ledger."""
+        options = self._task.options
+        try:
+            data = (self._task.root / slot.file.path).read_bytes()
+        except OSError as error:
+            self._enter(slot, f"cannot be read: {error.strerror}")
+            return None
+        self._samples["source_bytes"][number] = len(data)
+        digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+        self._samples["source_digest"][number] = np.frombuffer(digest, dtype=np.uint8)
+        try:
+            sample = extract(data, options.per_sample)
+        except SourceError as error:
+            if options.extraction.on_corrupt == "fail" and isinstance(error, CorruptImageError):
+                msg = f"{slot.file.path}: {error}"
+                raise BuildError(msg) from error
+            self._enter(slot, str(error))
+            return None
+        if options.size is None and sample.block_counts != slot.blocks:
+            self._enter(slot, f"its header promised {slot.blocks} blocks, its data gave {sample.block_counts}")
+            return None
+        if sample.warnings:
+            self._enter(slot, "; ".join(sample.warnings), kept=True)
+        return sample
+
+    def _enter(self, slot: Slot, reason: str, *, kept: bool = False) -> None:
+        """Enter a file into the ledger."""
+        entry = LedgerEntry(path=slot.file.path, split=self._task.split, reason=reason, kept=kept)
+        self._failures.append(entry)
+
+    def _place_native(self, sample: Sample, number: int, group: int, buffers: Buffers, used: list[int]) -> None:
+        """Append the sample's blocks to the row group's columns and say where they lie."""
+        first_group = self._task.number * self._task.arrays[COLUMNS[0]].groups_per_shard
+        for component, (name, part) in enumerate(zip(COLUMNS, sample.components, strict=False)):
+            coefficients = part.coefficients.reshape(N_FREQUENCIES, -1)
+            end = used[component] + coefficients.shape[1]
+            buffers[name][:, used[component] : end] = coefficients
+            length = self._task.arrays[name].chunk[1]
+            self._samples["offset"][number, component] = (first_group + group) * length + used[component]
+            self._samples["blocks"][number, component] = part.coefficients.shape[1:]
+            self._samples["quantization"][number, component] = part.quantization
+            used[component] = end
+            self._statistics.add(component * N_FREQUENCIES, part.coefficients, part.quantization)
+
+    def _place_fixed(self, sample: Sample, position: int, buffer: npt.NDArray[Any]) -> None:
+        """Resize, crop and quantize the sample into its row of the row group."""
+        options = self._task.options
+        absent = len(COLUMNS) - len(sample.components)
+        planes = (*(part.dequantized() for part in sample.components), *([None] * absent))
+        sampling = [*((part.h, part.v) for part in sample.components), *([(0, 0)] * absent)]
+        dense = to_fixed_grid(planes, sampling, sample.width, sample.height, options.size or 0)
+        coefficients: npt.NDArray[Any]
+        if options.exact:
+            steps = np.ones(N_CHANNELS, dtype=np.float32)
+            coefficients = np.rint(dense).astype(np.int16)
+        else:
+            steps = fixed_steps()
+            coefficients, saturated = quantize_fixed(dense, steps)
+            self._saturated += saturated
+        buffer[:, position] = coefficients
+        self._statistics.add(0, coefficients, steps)
+
+    def _describe(self, sample: Sample, slot: Slot, number: int) -> None:
+        values = self._samples
+        values["label"][number] = slot.file.label
+        values["width"][number], values["height"][number] = sample.width, sample.height
+        values["source_width"][number] = sample.source_width
+        values["source_height"][number] = sample.source_height
+        for component, part in enumerate(sample.components):
+            values["sampling"][number, component] = part.h, part.v
+        values["orientation"][number] = sample.orientation
+        fixed = self._task.options.size is not None and sample.origin is Origin.EXTRACTED
+        values["origin"][number] = Origin.REDUCED if fixed else sample.origin

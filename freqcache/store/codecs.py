@@ -1,0 +1,120 @@
+"""The two chunk codecs of the format: blosc-zstd with bit shuffle, and zstd, each followed by CRC-32C.
+
+One :class:`ChunkCodec` holds both sides: the bytes of one inner chunk, and the entries of ``zarr.json`` that tell
+any Zarr reader the same. Source: Zarr v3 core specification, codecs ``bytes``, ``blosc``, ``zstd``, ``crc32c``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import google_crc32c
+import numcodecs.blosc
+import numcodecs.zstd
+import numpy as np
+import numpy.typing as npt
+
+from freqcache.errors import StoreError
+
+_CRC_BYTES: Final = 4
+_BITSHUFFLE: Final = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkCodec:
+    """How one inner chunk becomes bytes.
+
+    Attributes
+    ----------
+    name : str
+        ``"blosc"`` (zstd inside, bit shuffle: for int16) or ``"zstd"`` (with frame checksum: for int8).
+    level : int
+        Compression level, 1..9 for blosc and 1..22 for zstd.
+    """
+
+    name: str
+    level: int = 1
+
+    def encode(self, chunk: npt.NDArray[Any]) -> bytes:
+        """Return the stored bytes of a C-contiguous chunk; the caller holds :func:`reproducible_blosc`."""
+        if sys.byteorder == "big":
+            chunk = chunk.astype(chunk.dtype.newbyteorder("<"))
+        encoded: bytes
+        if self.name == "zstd":
+            encoded = numcodecs.zstd.compress(chunk, self.level, True)
+        else:
+            encoded = numcodecs.blosc.compress(chunk, b"zstd", self.level, _BITSHUFFLE, 0, chunk.itemsize)
+        checksum: int = google_crc32c.value(encoded)
+        return encoded + checksum.to_bytes(_CRC_BYTES, "little")
+
+    def decode_into(self, stored: bytes | memoryview, chunk: npt.NDArray[Any]) -> None:
+        """Decode stored bytes into a C-contiguous chunk, checking their checksum.
+
+        Raises
+        ------
+        StoreError
+            If a checksum or the decoded length does not fit.
+        """
+        stored = bytes(stored)
+        encoded, checksum = stored[:-_CRC_BYTES], stored[-_CRC_BYTES:]
+        if google_crc32c.value(encoded) != int.from_bytes(checksum, "little"):
+            msg = "CRC-32C does not match"
+            raise StoreError(msg)
+        decompress = numcodecs.zstd.decompress if self.name == "zstd" else numcodecs.blosc.decompress
+        try:
+            decoded = decompress(encoded)
+        except (RuntimeError, ValueError) as error:
+            msg = f"{self.name} decoding failed ({error})"
+            raise StoreError(msg) from error
+        if len(decoded) != chunk.nbytes:
+            msg = f"decoded to {len(decoded)} bytes, expected {chunk.nbytes}"
+            raise StoreError(msg)
+        dtype = chunk.dtype.newbyteorder("<")
+        chunk[...] = np.frombuffer(decoded, dtype=dtype).reshape(chunk.shape)
+
+    def zarr_compressors(self, itemsize: int) -> list[dict[str, Any]]:
+        """Return the ``zarr.json`` entries that follow the ``bytes`` codec."""
+        if self.name == "zstd":
+            # The frame checksum serves readers that skip crc32c; some bits of a frame's header escape it.
+            zstd = {"level": self.level, "checksum": True}
+            return [{"name": "zstd", "configuration": zstd}, {"name": "crc32c"}]
+        blosc = {
+            "typesize": itemsize,
+            "cname": "zstd",
+            "clevel": self.level,
+            "shuffle": "bitshuffle",
+            "blocksize": 0,
+        }
+        return [{"name": "blosc", "configuration": blosc}, {"name": "crc32c"}]
+
+    @classmethod
+    def from_zarr(cls, codecs: Sequence[Mapping[str, Any]]) -> ChunkCodec:
+        """Return the codec that an inner codec chain of ``zarr.json`` describes.
+
+        Raises
+        ------
+        StoreError
+            If the chain is not one of the two that the format knows.
+        """
+        names = [codec.get("name") for codec in codecs]
+        if names == ["bytes", "zstd", "crc32c"]:
+            return cls(name="zstd", level=int(codecs[1]["configuration"]["level"]))
+        if names == ["bytes", "blosc", "crc32c"]:
+            return cls(name="blosc", level=int(codecs[1]["configuration"]["clevel"]))
+        msg = f"codec chain {names} is not [bytes, zstd or blosc, crc32c]"
+        raise StoreError(msg)
+
+
+@contextmanager
+def reproducible_blosc() -> Iterator[None]:
+    """Compress on one thread while this holds: blosc's threads order their blocks by who finishes first."""
+    before = numcodecs.blosc.use_threads
+    numcodecs.blosc.use_threads = False
+    try:
+        yield
+    finally:
+        numcodecs.blosc.use_threads = before

@@ -1,0 +1,174 @@
+"""Opening stores and reading from them: masks, slots, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from photographs import write_tree
+
+import freqcache
+from freqcache.errors import FormatError, StoreError
+from freqcache.store.store import FixedSplit, NativeSplit
+from freqcache_formats import ChannelMask
+
+masks = st.sets(st.integers(0, 191), min_size=1, max_size=40).map(ChannelMask.from_indices)
+slots = st.lists(st.integers(0, 13), min_size=0, max_size=8)
+quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stores")
+    write_tree(folder / "photos")
+    freqcache.build(folder / "photos", folder / "native.zarr", workers=1, quiet=True)
+    freqcache.build(folder / "photos", folder / "fixed.zarr", freqcache.BuildOptions(size=48), workers=1, quiet=True)
+    return folder
+
+
+def fixed_split(stores: Path) -> FixedSplit:
+    split = freqcache.open(stores / "fixed.zarr")["train"]
+    assert isinstance(split, FixedSplit)
+    return split
+
+
+def native_split(stores: Path) -> NativeSplit:
+    split = freqcache.open(stores / "native.zarr")["train"]
+    assert isinstance(split, NativeSplit)
+    return split
+
+
+@quick
+@given(mask=masks, wanted=slots)
+def test_masked_read_of_a_fixed_split_is_zarrs_read_then_select(
+    stores: Path, mask: ChannelMask, wanted: list[int]
+) -> None:
+    everything = zarr.open_array(stores / "fixed.zarr" / "train" / "coefficients", mode="r")[...]
+    np.testing.assert_array_equal(fixed_split(stores).read(wanted, mask), everything[wanted][:, mask.indices])
+
+
+@quick
+@given(mask=masks, wanted=slots)
+def test_masked_read_of_a_native_split_is_zarrs_read_then_select(
+    stores: Path, mask: ChannelMask, wanted: list[int]
+) -> None:
+    group = zarr.open_group(stores / "native.zarr" / "train", mode="r")
+    columns = [group[name][...] for name in ("y", "cb", "cr")]
+    offsets, grids, steps = (group[name][...] for name in ("offset", "blocks", "quantization"))
+    read = native_split(stores).read(wanted, mask)
+    assert len(read) == len(wanted)
+    for slot, sample in zip(wanted, read, strict=True):
+        for component in range(3):
+            rows, cols = grids[slot, component]
+            frequencies = mask.frequencies[component]
+            here = slice(offsets[slot, component], offsets[slot, component] + rows * cols)
+            expected = columns[component][frequencies, here].reshape(len(frequencies), rows, cols)
+            np.testing.assert_array_equal(sample.coefficients[component], expected)
+            np.testing.assert_array_equal(sample.quantization[component], steps[slot, component, frequencies])
+
+
+def test_stored_bytes_grow_with_the_mask(stores: Path) -> None:
+    for split in (fixed_split(stores), native_split(stores)):
+        sizes = [split.stored_bytes(ChannelMask.preset(name)) for name in ("6", "24", "64", "192")]
+        assert sizes == sorted(sizes)
+        assert sizes[0] < sizes[-1]
+
+
+def test_statistics_are_those_of_the_dequantized_coefficients(stores: Path) -> None:
+    split = fixed_split(stores)
+    values = split.read(split.slots, ChannelMask.load("all")) * split.quantization[:, None, None].astype(np.float64)
+    statistics = split.statistics
+    np.testing.assert_allclose(statistics.mean, values.mean(axis=(0, 2, 3)), atol=1e-9)
+    np.testing.assert_allclose(statistics.std, values.std(axis=(0, 2, 3)), atol=1e-6)
+    np.testing.assert_allclose(statistics.std_of_means, values.mean(axis=(2, 3)).std(axis=0), atol=1e-6)
+    np.testing.assert_array_equal(statistics.minimum, values.min(axis=(0, 2, 3)))
+    np.testing.assert_array_equal(statistics.maximum, values.max(axis=(0, 2, 3)))
+    np.testing.assert_allclose(statistics.zero_fraction, (values == 0).mean(axis=(0, 2, 3)))
+
+
+def test_native_statistics_are_those_of_all_blocks(stores: Path) -> None:
+    split = native_split(stores)
+    samples = split.read(split.slots, ChannelMask.load("all"))
+    for component in range(3):
+        flat = np.concatenate(
+            [
+                (s.coefficients[component].astype(np.float64) * s.quantization[component][:, None, None]).reshape(
+                    64, -1
+                )
+                for s in samples
+            ],
+            axis=1,
+        )
+        here = slice(64 * component, 64 * component + 64)
+        np.testing.assert_allclose(split.statistics.mean[here], flat.mean(axis=1), atol=1e-9)
+        np.testing.assert_allclose(split.statistics.std[here], flat.std(axis=1), atol=1e-6)
+        np.testing.assert_array_equal(split.statistics.count[here], flat.shape[1])
+
+
+@pytest.mark.parametrize("wanted", [[14], [-1]])
+def test_slots_outside_are_refused(stores: Path, wanted: list[int]) -> None:
+    for split in (fixed_split(stores), native_split(stores)):
+        with pytest.raises(StoreError, match=r"outside 0\.\.13"):
+            split.read(wanted, ChannelMask.preset("6"))
+
+
+def test_damage_names_store_array_and_chunk(stores: Path, tmp_path: Path) -> None:
+    shutil.copytree(stores / "native.zarr", tmp_path / "hurt.zarr")
+    shard = tmp_path / "hurt.zarr" / "train" / "y" / "c" / "0" / "0"
+    content = bytearray(shard.read_bytes())
+    content[10] ^= 1
+    shard.write_bytes(content)
+    split = freqcache.open(tmp_path / "hurt.zarr")["train"]
+    with pytest.raises(StoreError, match=r"hurt.zarr/train/y/c/0/0: chunk of channel 0, row group 0: CRC-32C"):
+        split.read([0], ChannelMask.preset("6"))
+    (tmp_path / "hurt.zarr" / "train" / "label" / "zarr.json").unlink()
+    split = freqcache.open(tmp_path / "hurt.zarr")["train"]
+    with pytest.raises(StoreError, match="'label' cannot be read"):
+        split.read([0], ChannelMask.preset("6"))
+
+
+def edited(stores: Path, out: Path, **changes: object) -> Path:
+    shutil.copytree(stores / "fixed.zarr", out)
+    document = json.loads((out / "zarr.json").read_text())
+    document["attributes"]["freqcache"].update(changes)
+    (out / "zarr.json").write_text(json.dumps(document))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": "2.0"}, "version '2.0' is not one this release reads"),
+        ({"version": None}, "version None"),
+        ({"complete": False}, "did not finish"),
+        ({"kind": "odd", "classes": []}, "kind.*classes"),
+        ({"channels": []}, "192 channels"),
+    ],
+)
+def test_stores_of_other_kinds_are_refused(
+    stores: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(FormatError, match=message):
+        freqcache.open(edited(stores, tmp_path / "other.zarr", **changes))
+
+
+def test_a_later_minor_version_is_read(stores: Path, tmp_path: Path) -> None:
+    assert freqcache.open(edited(stores, tmp_path / "later.zarr", version="1.9", more=1)).splits == ("train", "val")
+
+
+def test_what_is_no_store_is_refused(tmp_path: Path, stores: Path) -> None:
+    with pytest.raises(StoreError, match="no such store"):
+        freqcache.open(tmp_path / "gone")
+    with pytest.raises(StoreError, match="not a freqcache store"):
+        freqcache.open(tmp_path)
+    zarr.create_group(tmp_path / "foreign.zarr")
+    with pytest.raises(StoreError, match="no attribute"):
+        freqcache.open(tmp_path / "foreign.zarr")
+    with pytest.raises(StoreError, match="no split 'test'; it has train, val"):
+        freqcache.open(stores / "fixed.zarr")["test"]
