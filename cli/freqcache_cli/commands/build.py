@@ -1,0 +1,124 @@
+"""``freqcache build``: a folder of images to a cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from freqcache.building import BuildReport
+
+
+class _SizeOrNone(click.ParamType[int | None]):
+    """A number of pixels, or the word none."""
+
+    name = "PIXELS|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value is None or isinstance(value, int):
+            return value
+        if str(value).lower() == "none":
+            return None
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of pixels nor none", param, ctx)
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.zarr")
+@click.option(
+    "--size",
+    type=int,
+    metavar="PIXELS",
+    help="Make a fixed cache: short side resized to PIXELS, centre crop, every sample (192, PIXELS/8, PIXELS/8).",
+)
+@click.option("--exact", is_flag=True, help="With --size: int16 with steps of 1 instead of int8.")
+@click.option(
+    "--max-size",
+    type=_SizeOrNone(),
+    default=512,
+    show_default=True,
+    help="Native caches: reduce images with a longer side to fit; none for no limit.",
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]")
+@click.option("--level", type=click.IntRange(1, 9), default=1, show_default=True, help="Compression level.")
+@click.option("--shuffle/--no-shuffle", default=True, help="Shuffle the samples once.  [default: shuffle]")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shuffle.")
+@click.option(
+    "--on-corrupt",
+    type=click.Choice(["skip", "keep", "fail"]),
+    default="skip",
+    show_default=True,
+    help="Damaged files: leave out, keep what decodes, or end the build. Each is listed in the ledger.",
+)
+@click.option("--keep-orientation", is_flag=True, help="Leave EXIF orientation unapplied.")
+@click.option("--overwrite", is_flag=True, help="Replace the store that stands at OUT.zarr.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
+def command(
+    source: Path,
+    out: Path,
+    *,
+    size: int | None,
+    exact: bool,
+    max_size: int | None,
+    workers: int | None,
+    level: int,
+    shuffle: bool,
+    seed: int,
+    on_corrupt: str,
+    keep_orientation: bool,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Build a cache of DCT coefficients from the images in SOURCE.
+
+    SOURCE is a folder of class folders, or a folder with train/ and val/ (test/) of those. A build that was
+    interrupted goes on when the same command is given again.
+    """
+    from freqcache.building import BuildOptions, build
+    from freqcache.extraction import ExtractionOptions
+
+    options = BuildOptions(
+        size=size,
+        exact=exact,
+        level=level,
+        shuffle=shuffle,
+        seed=seed,
+        extraction=ExtractionOptions(max_size=max_size, on_corrupt=on_corrupt, keep_orientation=keep_orientation),
+    )
+    report = build(source, out, options, workers=workers, overwrite=overwrite, quiet=quiet)
+    if not quiet:
+        click.echo(summary(report))
+
+
+def summary(report: BuildReport) -> str:
+    """Return the words that end a build."""
+    splits = ", ".join(f"{name} {count}" for name, count in report.splits.items())
+    origins = ", ".join(f"{count} {name}" for name, count in report.origins.items())
+    rate = report.n_read / max(report.seconds, 1e-9)
+    lines = [
+        f"{report.path}: {report.n_samples} images in {report.n_classes} classes ({splits})",
+        f"  origin   {origins}, {report.n_failed} failed",
+        f"  bytes    {_bytes(report.bytes_in)} of images, {_bytes(report.bytes_out)} of cache",
+        f"  time     {report.seconds:.1f} s, {rate:.0f} images/s",
+    ]
+    if report.n_resumed:
+        lines.append(f"  resumed  {report.n_resumed} shards were done already")
+    if report.ignored:
+        lines.append(f"  ignored  {report.ignored} files that are not named as images")
+    if report.ledger is not None:
+        lines.append(f"  ledger   {report.ledger} lists {len(report.failures)} files with the reason")
+    return "\n".join(lines)
+
+
+def _bytes(count: int) -> str:
+    value = float(count)
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{count} B"

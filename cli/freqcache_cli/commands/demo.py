@@ -1,0 +1,34 @@
+"""``freqcache demo``: the whole road on the photographs that ship with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("freqcache-demo"),
+    show_default=True,
+    help="Folder for the cache, the runs, mask.json and heatmap.png.",
+)
+@click.option("-k", type=click.IntRange(1, 192), default=24, show_default=True, help="Channels to keep.")
+@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Of each run.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def command(out: Path, *, k: int, epochs: int, seed: int) -> None:
+    """Build, train with gates, select channels and train on those, on 150 photographs of flowers.
+
+    Takes about two minutes on two cores. It shows the road, not the accuracy that can be reached.
+    """
+    from freqcache.demo import run_demo
+    from freqcache.training import TerminalReporter
+
+    result = run_demo(out, k=k, epochs=epochs, seed=seed, reporter=TerminalReporter())
+    click.echo(f"\n{result.table()}\n")
+    click.echo(f"mask       {result.mask}")
+    if result.heatmap is not None:
+        click.echo(f"heat map   {result.heatmap}")
+    click.echo(f"next       freqcache train --channels {result.mask}")

@@ -1,0 +1,122 @@
+"""The whole road on the photographs that ship with the package: build, gates, mask, small network, table.
+
+About two minutes on two cores. The network and the training are far too small to say anything about accuracy;
+``docs/results.md`` has numbers that mean something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from freqcache.building import BuildOptions, BuildReport, build
+from freqcache.errors import TrainingError
+from freqcache.training import Reporter, RunConfig, RunResult, SilentReporter, train
+from freqcache_formats.mask import ChannelMask
+
+SIZE: Final = 224
+_LAMBDA: Final = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What the demo made.
+
+    Attributes
+    ----------
+    report : BuildReport
+        Of the cache.
+    gated, masked : RunResult
+        The run on all 192 channels, with gates; the run on the channels that it chose.
+    mask, heatmap : Path
+        Files written.
+    """
+
+    report: BuildReport
+    gated: RunResult
+    masked: RunResult
+    mask: Path
+    heatmap: Path | None
+
+    def table(self) -> str:
+        """Return channels, bytes read per image, GMAC and accuracy of both runs, as text."""
+        rows = [("network", "channels", "bytes/image", "GMAC", "top-1")]
+        for name, run in (("192 channels, gated", self.gated), ("learned mask", self.masked)):
+            rows.append(
+                (
+                    name,
+                    str(run.channels),
+                    f"{run.bytes_per_image:,.0f}",
+                    f"{run.cost.gmac:.3f}",
+                    f"{run.top1:.3f}",
+                )
+            )
+        return _aligned(rows)
+
+
+def photographs() -> Path:
+    """Return the folder of sample photographs inside the package: train/ and val/, five classes of flowers."""
+    return Path(str(files("freqcache") / "samples" / "flowers"))
+
+
+def run_demo(
+    out: str | Path, *, k: int = 24, epochs: int = 20, seed: int = 0, reporter: Reporter | None = None
+) -> DemoResult:
+    """Build a cache, train with gates, select `k` channels, train on those.
+
+    Parameters
+    ----------
+    out : path
+        Folder for the cache, the runs, ``mask.json`` and ``heatmap.png``; made anew.
+    k : int
+        Channels to keep.
+    epochs : int
+        Of each run.
+    seed : int
+        Of both runs.
+    reporter : Reporter, optional
+        Silent without.
+
+    Raises
+    ------
+    TrainingError
+        If something stands in the way at `out`, or the gates decided nothing.
+    """
+    reporter = reporter or SilentReporter()
+    out = Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        msg = f"{out}: exists and is not empty; name another folder with --out"
+        raise TrainingError(msg)
+    out.mkdir(parents=True, exist_ok=True)
+    cache = out / "flowers.zarr"
+    report = build(photographs(), cache, BuildOptions(size=SIZE), quiet=isinstance(reporter, SilentReporter))
+    reporter.line(
+        f"cache      {report.n_samples} photographs, {report.bytes_out:,} bytes of cache ({report.bytes_in:,} of JPEG)"
+    )
+    config = RunConfig(
+        cache=str(cache), gate=True, lam=_LAMBDA, width=0.25, epochs=epochs, batch_size=16, lr=0.1, seed=seed
+    )
+    gated = train(config, out=out / "gated", k=k, reporter=reporter)
+    if gated.selected is None or gated.selected.mask_path is None:
+        msg = f"{gated.path}: the gates decided nothing: {'; '.join(gated.warnings)}"
+        raise TrainingError(msg)
+    mask = ChannelMask.read(gated.selected.mask_path)
+    mask.write(out / "mask.json")
+    heatmap = None
+    if gated.selected.heatmap_path is not None:
+        heatmap = gated.selected.heatmap_path.rename(out / "heatmap.png")
+    masked = train(replace(config, gate=False, channels=mask), out=out / "masked", reporter=reporter)
+    return DemoResult(report=report, gated=gated, masked=masked, mask=out / "mask.json", heatmap=heatmap)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        first, *rest = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        lines.append("  ".join([first.strip().ljust(widths[0]), *rest]))
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)

@@ -1,0 +1,144 @@
+"""Batches of a dataset, each sample exactly once an epoch, in an order that suits the store.
+
+A split that fits is read once and then shuffled fully in memory. A larger one is streamed: row groups in random
+order, shuffled together in windows of about a thousand samples, so that each chunk is read once an epoch. The order
+is a function of the seed and the epoch alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from freqcache.dataset import FrequencyDataset
+
+_WINDOW: Final = 1024
+_READ_BATCH: Final = 256
+_MEMORY_SHARE: Final = 4
+
+
+class FrequencyLoader:
+    """Iterates over batches of (coefficients, labels).
+
+    Parameters
+    ----------
+    dataset : FrequencyDataset
+        With a common grid.
+    batch_size : int
+        Samples in a batch; the last may be smaller.
+    shuffle : bool
+        Random order, another one each epoch; otherwise the order of the store.
+    seed : int
+        Of the order.
+    drop_last : bool
+        Leave out a last batch that is not full.
+    indices : array of int, optional
+        The items to visit; all by default.
+    in_memory : bool or "auto"
+        Hold all items in memory; "auto" does so when they take at most a quarter of the machine's memory.
+    """
+
+    def __init__(
+        self,
+        dataset: FrequencyDataset,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int = 0,
+        drop_last: bool = False,
+        indices: npt.NDArray[np.integer[Any]] | None = None,
+        in_memory: bool | Literal["auto"] = "auto",
+    ) -> None:
+        if batch_size < 1:
+            msg = f"batch_size: expected at least 1, found {batch_size}"
+            raise ValueError(msg)
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.drop_last = drop_last
+        self.epoch = 0
+        self.indices = np.arange(len(dataset)) if indices is None else np.sort(np.asarray(indices, dtype=np.intp))
+        self.in_memory = self.n_bytes <= _physical_memory() // _MEMORY_SHARE if in_memory == "auto" else in_memory
+        self._held: Tensor | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all items in memory."""
+        rows, columns = self.dataset.grid
+        return len(self.indices) * len(self.dataset.channels) * rows * columns * self.dataset.dtype.itemsize
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next iteration."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        full, rest = divmod(len(self.indices), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        rng = np.random.default_rng([self.seed, self.epoch])
+        batches = self._from_memory(rng) if self.in_memory else self._from_store(rng)
+        for coefficients, labels in batches:
+            if len(labels) == self.batch_size or not self.drop_last:
+                yield coefficients, labels
+
+    def _from_memory(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        if self._held is None:
+            parts = np.split(self.indices, range(_READ_BATCH, len(self.indices), _READ_BATCH))
+            rows, columns = self.dataset.grid
+            shape = (len(self.indices), len(self.dataset.channels), rows, columns)
+            held, start = torch.empty(shape, dtype=self.dataset.dtype), 0
+            for part in parts:
+                held[start : start + len(part)] = self.dataset.read(part)
+                start += len(part)
+            self._held = held
+        order = np.arange(len(self.indices))
+        if self.shuffle:
+            rng.shuffle(order)
+        for batch in self._batches(order):
+            yield self._held[torch.from_numpy(batch)], self._labels(self.indices[batch])
+
+    def _from_store(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        if not self.shuffle:
+            for batch in self._batches(self.indices):
+                yield self.dataset.read(batch), self._labels(batch)
+            return
+        groups = self.dataset.row_groups[self.indices]
+        held: Tensor | None = None
+        left = np.empty(0, dtype=np.intp)
+        order = rng.permutation(np.unique(groups))
+        starts = np.searchsorted(groups, order, side="left")
+        ends = np.searchsorted(groups, order, side="right")
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            members = self.indices[start:end]
+            items = self.dataset.read(members)
+            held = items if held is None else torch.cat([held, items])
+            left = np.concatenate([left, members])
+            last = number == len(order) - 1
+            if len(left) < _WINDOW and not last:
+                continue
+            shuffled = rng.permutation(len(left))
+            whole = len(left) if last else len(left) // self.batch_size * self.batch_size
+            for batch in self._batches(shuffled[:whole]):
+                yield held[torch.from_numpy(batch)], self._labels(left[batch])
+            rest = shuffled[whole:]
+            held, left = held[torch.from_numpy(rest)], left[rest]
+
+    def _batches(self, order: npt.NDArray[np.intp]) -> Iterator[npt.NDArray[np.intp]]:
+        for start in range(0, len(order), self.batch_size):
+            yield order[start : start + self.batch_size]
+
+    def _labels(self, indices: npt.NDArray[np.intp]) -> Tensor:
+        return torch.from_numpy(self.dataset.labels[indices])
+
+
+def _physical_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
