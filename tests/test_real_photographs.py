@@ -36,12 +36,12 @@ SAMPLINGS = {
     ((1, 2), (1, 1), (1, 1)): "4:4:0",
     ((1, 1), (0, 0), (0, 0)): "gray",
 }
-PER_SAMPLING = 4
+AT_MOST, AT_LEAST = 6, 2  # of each sampling; photographs of 4:4:0 are rare
 
 
 @pytest.fixture(scope="module")
 def cache(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[int]], Path]:
-    """A native cache of candidates, and the slots of four files of each sampling."""
+    """A native cache of candidates, and the slots of a few files of each sampling."""
     folder = tmp_path_factory.mktemp("real")
     classes = folder / "source" / "photo"
     classes.mkdir(parents=True)
@@ -57,7 +57,7 @@ def cache(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     for slot in split.slots:
         sampling = tuple(tuple(int(n) for n in pair) for pair in split.values("sampling")[slot])
         name = SAMPLINGS.get(sampling)
-        if name and split.values("origin")[slot] == 0 and len(found[name]) < PER_SAMPLING:
+        if name and split.values("origin")[slot] == 0 and len(found[name]) < AT_MOST:
             found[name].append(int(slot))
     return folder / "out.zarr", found, folder / "source"
 
@@ -69,11 +69,15 @@ def test_coefficients_are_the_files_own_and_decode_as_pillow_does(
     path, found, source = cache
     split = freqcache.open(path)["all"]
     slots = found[sampling]
-    assert len(slots) == PER_SAMPLING, f"only {len(slots)} photographs of {sampling}"
+    assert len(slots) >= AT_LEAST, f"only {len(slots)} photographs of {sampling}"
     for slot, sample in zip(slots, split.read(slots, ChannelMask.load("all")), strict=True):
         file = source / split.source_path(slot)
         check_against_jpeglib(sample, file, tmp_path / "oracle.npz")
         check_against_pillow(sample, file)
+
+
+def test_there_are_twenty(cache: tuple[Path, dict[str, list[int]], Path]) -> None:
+    assert sum(map(len, cache[1].values())) >= 20
 
 
 def check_against_jpeglib(sample: NativeSample, file: Path, oracle: Path) -> None:

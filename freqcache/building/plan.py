@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from freqcache.building.options import BuildOptions
-from freqcache.errors import SourceError
+from freqcache.errors import BuildError, CorruptImageError, SourceError
 from freqcache.extraction import ExtractionOptions, inspect
 from freqcache.sources import SourceFile, SourceTree
 from freqcache.store.columns import ArrayGeometry
@@ -88,14 +88,28 @@ class SplitPlan:
 
 
 def scan_files(root: str, paths: Sequence[str], options: ExtractionOptions) -> list[Scan]:
-    """Read the headers of some files below `root`; a worker's task."""
+    """Read the headers of some files below `root`; a worker's task.
+
+    Raises
+    ------
+    BuildError
+        If a header is damaged and the options say that this ends the build.
+    """
     scans: list[Scan] = []
     for path in paths:
         try:
             scans.append(inspect(f"{root}/{path}", options))
         except SourceError as error:
+            end_if_damaged(path, error, options)
             scans.append(str(error))
     return scans
+
+
+def end_if_damaged(path: str, error: SourceError, options: ExtractionOptions) -> None:
+    """Raise BuildError for a damaged file where the options ask for that."""
+    if options.on_corrupt == "fail" and isinstance(error, CorruptImageError):
+        msg = f"{path}: {error}"
+        raise BuildError(msg) from error
 
 
 def plan_split(name: str, slots: Sequence[Slot], options: BuildOptions) -> SplitPlan:

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache.building.options import BuildOptions, LedgerEntry
-from freqcache.building.plan import Slot
-from freqcache.errors import BuildError, CorruptImageError, SourceError
+from freqcache.building.plan import Slot, end_if_damaged
+from freqcache.errors import SourceError
 from freqcache.extraction import Sample, extract
 from freqcache.quantization import fixed_steps, quantize_fixed
 from freqcache.resample import to_fixed_grid
@@ -245,9 +245,7 @@ class _Shard:
         try:
             sample = extract(data, options.per_sample)
         except SourceError as error:
-            if options.extraction.on_corrupt == "fail" and isinstance(error, CorruptImageError):
-                msg = f"{slot.file.path}: {error}"
-                raise BuildError(msg) from error
+            end_if_damaged(slot.file.path, error, options.per_sample)
             self._enter(slot, str(error))
             return None
         if options.size is None and sample.block_counts != slot.blocks:

@@ -175,8 +175,12 @@ def test_damage_can_be_kept_or_end_the_build(source: Path, tmp_path: Path) -> No
     kept = [entry for entry in report.failures if entry.kept]
     assert [Path(entry.path).name for entry in kept] == ["cut.jpg"]
     assert report.n_samples == 29
-    with pytest.raises(BuildError, match=r"cut\.jpg"):
-        build(root, tmp_path / "fail.zarr", BuildOptions(extraction=ExtractionOptions(on_corrupt="fail")))
+    ending = BuildOptions(extraction=ExtractionOptions(on_corrupt="fail"))
+    with pytest.raises(BuildError, match=r"header\.jpg"):  # found when the headers are read
+        build(root, tmp_path / "fail.zarr", ending)
+    (root / "train" / "ant" / "header.jpg").unlink()
+    with pytest.raises(BuildError, match=r"cut\.(jpg|png)"):  # found when the data are
+        build(root, tmp_path / "fail.zarr", ending, overwrite=True)
 
 
 def test_a_source_of_bad_files_only_leaves_no_store(tmp_path: Path) -> None:

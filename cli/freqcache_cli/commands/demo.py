@@ -16,7 +16,7 @@ import click
     help="Folder for the cache, the runs, mask.json and heatmap.png.",
 )
 @click.option("-k", type=click.IntRange(1, 192), default=24, show_default=True, help="Channels to keep.")
-@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True, help="Of each run.")
+@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True, help="Of each run.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def command(out: Path, *, k: int, epochs: int, seed: int) -> None:
     """Build, train with gates, select channels and train on those, on 150 photographs of flowers.
