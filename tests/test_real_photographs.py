@@ -104,4 +104,4 @@ def check_against_pillow(sample: NativeSample, file: Path) -> None:
     plane = plane[: sample.height, : sample.width]
     error = np.abs(np.clip(plane, 0, 255) - theirs)
     assert error.max() <= 1.6, file.name  # half a unit of rounding, and about one of libjpeg's 13-bit constants
-    assert error.mean() <= 0.27, file.name  # uniform rounding alone gives 0.25
+    assert error.mean() <= 0.5, file.name  # rounding alone gives 0.25 on photographs, up to 0.5 on flat pictures
