@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -42,10 +43,11 @@ def command(
     reporter = TerminalReporter()
     trained = load_run(run)
     probabilities = channel_probabilities(trained, cache, device=device, reporter=reporter)
+    origin: dict[str, Any] = {"cache": trained.cache, "size": trained.config.size}
     if threshold is not None:
-        selection = select_by_threshold(probabilities, threshold, cache=trained.cache)
+        selection = select_by_threshold(probabilities, threshold, **origin)
     else:
-        selection = select_top_k(probabilities, 24 if k is None else k, cache=trained.cache, allow_ties=allow_ties)
+        selection = select_top_k(probabilities, 24 if k is None else k, allow_ties=allow_ties, **origin)
     for warning in selection.warnings:
         reporter.warn(warning)
     path = run / MASK if out is None else out

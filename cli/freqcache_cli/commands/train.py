@@ -16,7 +16,7 @@ import click
 @click.option("--strides", type=click.Choice(["iso", "paper"]), default="iso", show_default=True)
 @click.option("--input", "input_", type=click.Choice(["dct", "rgb"]), default="dct", show_default=True)
 @click.option("--gate/--no-gate", default=None, help="Default: a gate where no --channels is given.")
-@click.option("--lam", default=0.02, show_default=True, help="Weight of the number of open channels in the loss.")
+@click.option("--lam", default=0.01, show_default=True, help="Weight of the number of open channels in the loss.")
 @click.option("--tau", default=1.0, show_default=True, help="Temperature of the Gumbel-softmax.")
 @click.option("--epochs", default=12, show_default=True)
 @click.option("--batch-size", default=64, show_default=True)

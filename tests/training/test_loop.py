@@ -1,0 +1,345 @@
+"""Whole runs on a small cache in memory: what they reach, leave behind, and repeat bit for bit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from freqcache.errors import TrainingError
+from freqcache.models import create_model
+from freqcache.training import RunConfig, channel_probabilities, evaluate, load_run, loop, resume, train
+from freqcache.training.checkpoint import load_checkpoint
+from freqcache_formats.mask import ChannelMask
+
+from .standin import INFORMATIVE, install, toy_cache
+
+CACHE = "/nowhere/memory.zarr"
+SMALL = RunConfig(
+    cache=CACHE, width=0.125, epochs=3, batch_size=16, lr=0.05, threads=1, flip=False, shift=0, device="cpu"
+)
+STATIC = replace(SMALL, channels=ChannelMask.preset("6"))
+GATED = replace(SMALL, gate=True, epochs=2)
+
+
+class Recorder:
+    """A reporter that keeps what was said."""
+
+    def __init__(self):
+        self.lines, self.warnings = [], []
+
+    def line(self, text):
+        self.lines.append(text)
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+    def track(self, items, *, total, label):
+        yield from items
+
+
+@pytest.fixture
+def cache(monkeypatch):
+    made = toy_cache()
+    install(monkeypatch, made)
+    return made
+
+
+def _weights(path):
+    content = load_checkpoint(path / "checkpoint.pt")
+    return {**content["model"], **{f"gate.{k}": v for k, v in (content["gate"] or {}).items()}}
+
+
+def _same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def _comparable(history):
+    timed = {"seconds", "images_per_second", "loader_share"}
+    return [{key: value for key, value in entry.items() if key not in timed} for entry in history]
+
+
+def test_a_static_run_learns_and_leaves_a_run_folder(cache, tmp_path):
+    reporter = Recorder()
+    result = train(STATIC, out=tmp_path / "run", reporter=reporter)
+    assert result.top1 > 0.9  # chance is 1/3
+    assert sorted(file.name for file in result.path.iterdir()) == [
+        "checkpoint.pt",
+        "config.json",
+        "metrics.jsonl",
+    ]
+    assert result.selected is None
+    document = json.loads((result.path / "config.json").read_text())
+    assert RunConfig.from_dict(document["config"]) == STATIC
+    assert document["parameters"] == result.cost.parameters
+    assert document["gmac"] == result.cost.gmac > 0
+    assert document["bytes_per_image"] == 60.0
+    metrics = [json.loads(line) for line in (result.path / "metrics.jsonl").read_text().splitlines()]
+    assert metrics == result.history
+    assert [entry["epoch"] for entry in metrics] == [1, 2, 3]
+    assert metrics[-1]["val_top1"] == result.top1
+    assert any("6 channels on 4x4 blocks" in line and "GMAC" in line for line in reporter.lines)
+    assert any("KiB read per image" in line for line in reporter.lines)
+
+
+@pytest.mark.parametrize("config", [STATIC, replace(GATED, flip=True, shift=1)])
+def test_one_seed_is_one_run_bit_for_bit(cache, tmp_path, config):
+    first = train(config, out=tmp_path / "a", k=5)
+    torch.rand(7)  # the caller's generator has no say
+    second = train(config, out=tmp_path / "b", k=5)
+    other = train(replace(config, seed=1), out=tmp_path / "c", k=5)
+    assert _same(_weights(first.path), _weights(second.path))
+    assert _comparable(first.history) == _comparable(second.history)
+    assert not _same(_weights(first.path), _weights(other.path))
+
+
+def test_callers_generator_and_threads_are_left_alone(cache, tmp_path):
+    torch.manual_seed(5)
+    state, threads = torch.get_rng_state(), torch.get_num_threads()
+    train(replace(STATIC, epochs=1), out=tmp_path / "run")
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_num_threads() == threads
+
+
+class OrderRecorder(Recorder):
+    """Keeps the samples of every training epoch, in the order they came."""
+
+    def __init__(self):
+        super().__init__()
+        self.orders = []
+
+    def track(self, items, *, total, label):
+        if not label.startswith("epoch"):
+            yield from items
+            return
+        seen = []
+        for stored, labels in items:
+            seen += [(int(y), x.numpy().tobytes()) for x, y in zip(stored, labels, strict=True)]
+            yield stored, labels
+        self.orders.append(seen)
+
+
+def test_every_epoch_sees_every_image_once_in_another_order(cache, tmp_path):
+    recorder = OrderRecorder()
+    train(STATIC, out=tmp_path / "run", reporter=recorder)
+    first, second, third = recorder.orders
+    assert sorted(first) == sorted(second) == sorted(third)
+    assert len(set(first)) == 96
+    assert first != second != third != first
+
+
+class _PowerCutError(Exception):
+    pass
+
+
+# Mirroring and shifting, gates, and dropout each draw from a generator of their own.
+@pytest.mark.parametrize(
+    ("config", "written"),
+    [
+        (STATIC, 1),
+        (replace(GATED, epochs=3, flip=True, shift=1), 1),
+        (replace(GATED, epochs=3, flip=True, shift=1), 2),
+        (replace(STATIC, arch="mobilenet_v2"), 2),
+    ],
+)
+def test_resuming_equals_never_stopping(cache, tmp_path, monkeypatch, config, written):
+    whole = train(config, out=tmp_path / "whole", k=5)
+
+    # Killed after `written` checkpoints, before the metrics of the last are on disk.
+    def cut(path, history, real=loop.write_metrics):
+        if len(history) == written:
+            raise _PowerCutError
+        real(path, history)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "write_metrics", cut)
+        with pytest.raises(_PowerCutError):
+            train(config, out=tmp_path / "cut", k=5)
+    result = resume(tmp_path / "cut", k=5)
+    assert _same(_weights(whole.path), _weights(result.path))
+    assert _comparable(whole.history) == _comparable(result.history)
+    assert len((result.path / "metrics.jsonl").read_text().splitlines()) == 3
+    assert result.top1 == whole.top1
+
+
+def test_resuming_a_finished_run_changes_nothing(cache, tmp_path):
+    first = train(STATIC, out=tmp_path / "run")
+    before = (first.path / "checkpoint.pt").read_bytes()
+    again = resume(first.path)
+    assert again.top1 == first.top1
+    assert (first.path / "checkpoint.pt").read_bytes() == before
+
+
+def test_gates_find_the_informative_channels(cache, tmp_path):
+    config = replace(SMALL, gate=True, epochs=16, lam=0.02, lr=0.1, width=0.25)
+    result = train(config, out=tmp_path / "run", k=5)
+    assert result.top1 > 0.9
+    assert result.selected is not None
+    values = result.selected.probabilities.values
+    assert len(set(np.argsort(-values)[:12]) & set(INFORMATIVE)) >= 4
+    assert values[list(INFORMATIVE)].min() > values.mean()
+    expected = [entry["val_gates_expected"] for entry in result.history]
+    assert expected[-1] < expected[0] - 3
+    assert set(channel_probabilities(result.path).values) == set(result.selected.probabilities.values)
+
+
+def test_a_gated_run_leaves_a_mask_that_trains(cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = train(replace(GATED, lam=0.05, lr=0.2, epochs=4), k=5)
+    assert result.path.as_posix() == "runs/memory-gated-s0"
+    assert result.selected is not None
+    assert (result.path / "heatmap.png").stat().st_size > 10_000
+    mask = ChannelMask.read(result.path / "mask.json")
+    assert len(mask) == 5
+    assert mask.cache is not None
+    assert (mask.cache.path, mask.cache.id) == (CACHE, "memory-1")
+    assert mask.selection["run"] == "runs/memory-gated-s0"
+    second = train(replace(SMALL, channels=mask, epochs=1))
+    assert second.path.as_posix() == "runs/memory-5-gated-s0"
+    assert second.channels == 5
+
+
+def test_a_degenerate_ranking_writes_no_mask_and_says_so(cache, tmp_path):
+    reporter = Recorder()
+    config = replace(GATED, lam=0.0, lr=1e-6, epochs=1)
+    result = train(config, out=tmp_path / "run", k=5, reporter=reporter)
+    assert not (result.path / "mask.json").exists()
+    assert any("nothing has closed" in warning for warning in reporter.warnings)
+    assert any("degenerate" in warning for warning in reporter.warnings)
+    assert tuple(reporter.warnings) == result.warnings
+
+
+def test_a_collapse_is_said(cache, tmp_path):
+    reporter = Recorder()
+    train(replace(GATED, lam=5.0, lr=0.3, epochs=6), out=tmp_path / "run", k=5, reporter=reporter)
+    assert any("everything has closed" in warning for warning in reporter.warnings)
+    assert any("degenerate" in warning and "lower --lam" in warning for warning in reporter.warnings)
+
+
+def test_gate_term_is_lambda_times_open_channels_per_image(cache, tmp_path):
+    result = train(replace(GATED, lam=0.5, lr=1e-9, epochs=1), out=tmp_path / "run", k=5)
+    (epoch,) = result.history
+    term = epoch["train_loss"] - epoch["train_cross_entropy"]
+    # 96 images x 192 gates with P(on) 0.87: the mean count has a deviation of 0.5.
+    assert term == pytest.approx(0.5 * 192 * 0.87, abs=1.0)
+    assert epoch["train_gates_expected"] == pytest.approx(192 * 0.87, abs=0.5)
+
+
+@pytest.mark.parametrize("kind", ["dct", "rgb"])
+def test_checkpoints_are_usable_without_a_run(cache, tmp_path, kind):
+    channels = ChannelMask.preset("6") if kind == "dct" else None
+    config = replace(SMALL, channels=channels, input=kind, epochs=1)
+    result = train(config, out=tmp_path / "run")
+    content = torch.load(result.path / "checkpoint.pt", weights_only=True)
+    count = 6 if kind == "dct" else 3
+    model = create_model("resnet18", in_channels=count, num_classes=3, width=0.125, input=kind).eval()
+    model.load_state_dict(content["model"])
+    assert content["classes"] == ["a", "b", "c"]
+    if kind == "dct":
+        mask = ChannelMask.from_dict(content["mask"])
+        split = cache.splits["val"]
+        stored = torch.from_numpy(split.stored[:, mask.indices]).double()
+        scale = torch.from_numpy(cache.scale[mask.indices]).double()[:, None, None]
+        mean, std = (content["normalization"][key].double()[:, None, None] for key in ("mean", "std"))
+        with torch.no_grad():
+            logits = model(((stored * scale - mean) / std).float())
+        hits = (logits.argmax(1).numpy() == split.labels).mean()
+        assert hits == pytest.approx(result.top1)
+
+
+def test_pixel_and_channel_runs_see_the_same_augmentation(cache, tmp_path):
+    config = replace(SMALL, flip=True, shift=1, epochs=1)
+    states = []
+    for kind in ("dct", "rgb"):
+        result = train(replace(config, input=kind), out=tmp_path / kind)
+        states.append(load_checkpoint(result.path / "checkpoint.pt")["rng"]["augment"])
+    assert torch.equal(*states)
+
+
+def test_a_loss_that_explodes_is_one_line(cache, tmp_path):
+    with pytest.raises(TrainingError, match=r"no longer finite at epoch \d+, step \d+.*below 1e\+20") as caught:
+        train(replace(STATIC, lr=1e20), out=tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_existing_folder_is_not_overwritten(cache, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(TrainingError, match="exists already"):
+        train(STATIC, out=tmp_path / "run")
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["notes.txt"]
+
+
+def test_default_folders_never_collide(cache, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = replace(STATIC, epochs=1)
+    names = [train(config).path.as_posix() for _ in range(3)]
+    assert names == ["runs/memory-6-s0", "runs/memory-6-s0-2", "runs/memory-6-s0-3"]
+
+
+def test_too_large_a_mask_is_refused_before_training(cache, tmp_path):
+    with pytest.raises(TrainingError, match="cannot select 24 of 6 channels"):
+        train(replace(STATIC, gate=True), out=tmp_path / "run", k=24)
+    assert not (tmp_path / "run").exists()
+
+
+def test_evaluation_repeats_the_last_epochs_numbers_bit_for_bit(cache, tmp_path):
+    result = train(replace(GATED, flip=True, shift=1), out=tmp_path / "run", k=5)
+    first, second = evaluate(result.path), evaluate(load_run(result.path))
+    assert first.top1 == second.top1 == result.top1
+    assert first.loss == second.loss == pytest.approx(result.history[-1]["val_loss"], rel=1e-6)
+    np.testing.assert_array_equal(first.probabilities, second.probabilities)
+    assert first.images == 48
+    assert 0 <= first.channels_open <= 192
+
+
+def test_top_five_counts_the_first_five(cache, tmp_path, monkeypatch):
+    result = train(replace(STATIC, epochs=1), out=tmp_path / "run")
+    assert result.top5 == 1.0  # of three classes
+
+
+def test_another_cache_of_the_same_classes_is_evaluated(cache, tmp_path, monkeypatch):
+    result = train(STATIC, out=tmp_path / "run")
+    same = toy_cache(path="/nowhere/same.zarr", id="memory-2", val=30)
+    other = toy_cache(path="/nowhere/other.zarr", classes=("a", "b", "x"))
+    install(monkeypatch, same, other)
+    assert evaluate(result.path, "/nowhere/same.zarr").images == 30
+    with pytest.raises(TrainingError, match=r"classes \(3: a, b, x\) differ"):
+        evaluate(result.path, "/nowhere/other.zarr")
+    install(monkeypatch, toy_cache(id="rebuilt"))
+    with pytest.raises(TrainingError, match="with id memory-1, but the cache there now has id rebuilt"):
+        evaluate(result.path)
+
+
+def test_selecting_from_a_run_without_gates_is_refused(cache, tmp_path):
+    result = train(replace(STATIC, epochs=1), out=tmp_path / "run")
+    with pytest.raises(TrainingError, match="has no gates"):
+        channel_probabilities(result.path)
+
+
+def test_what_is_no_run_folder_is_said(tmp_path):
+    with pytest.raises(TrainingError, match="no such run folder"):
+        load_run(tmp_path / "missing")
+    with pytest.raises(TrainingError, match="is not a run folder"):
+        load_run(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(TrainingError, match="has no checkpoint yet"):
+        load_run(tmp_path)
+
+
+def test_an_inconsistent_checkpoint_is_refused(cache, tmp_path):
+    result = train(replace(STATIC, epochs=1), out=tmp_path / "run")
+    content = load_checkpoint(result.path / "checkpoint.pt")
+    content["mask"] = ChannelMask.preset("24").to_dict()
+    torch.save(content, result.path / "checkpoint.pt")
+    with pytest.raises(TrainingError, match="inconsistent checkpoint"):
+        load_run(result.path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_missing_device_is_said(cache, tmp_path):
+    with pytest.raises(TrainingError, match="no CUDA device"):
+        train(replace(STATIC, device="cuda"), out=tmp_path / "run")
