@@ -21,8 +21,7 @@ from torch.utils.data import Dataset
 from freqcache.errors import StoreError
 from freqcache.quantization import dequantize
 from freqcache.resample import to_fixed_grid
-from freqcache.store import NativeSample, Store, open_store
-from freqcache.store.store import FixedSplit, NativeSplit
+from freqcache.store import FixedSplit, NativeSample, NativeSplit, Store, open_store
 from freqcache_formats.channels import N_FREQUENCIES
 from freqcache_formats.layout import BLOCK_SIZE
 from freqcache_formats.mask import ChannelMask
@@ -133,7 +132,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     def dtype(self) -> torch.dtype:
         """Of an item's coefficients: int8 or int16 quantized, float32 where they were resized."""
         if isinstance(self._split, FixedSplit):
-            return torch.from_numpy(self._split.read([], self.channels)).dtype
+            return torch.from_numpy(np.empty(0, dtype=self._split.dtype)).dtype
         return torch.int16 if self.size is None else torch.float32
 
     @property

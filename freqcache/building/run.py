@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -123,7 +124,9 @@ class _Pool:
         if self._executor is None:
             # Spawned, not forked: the parent may hold threads (torch, zarr) that a fork would freeze.
             context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(self._workers, mp_context=context)
+            self._executor = ProcessPoolExecutor(
+                self._workers, mp_context=context, initializer=_leave_interrupts_to_the_parent
+            )
         # Few are submitted ahead: a list of a million tasks need not be pickled at once.
         waiting = iter(tasks)
         pending: set[Future[_Result]] = set()
@@ -135,6 +138,11 @@ class _Pool:
                 yield future.result()
             for task in islice(waiting, len(finished)):
                 pending.add(self._executor.submit(function, task))
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    """Ctrl-C reaches the whole process group; workers finish their shard and the parent says one line."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from freqcache.store.store import NativeSample, Split, Store, open_store
+from freqcache.store.split import FixedSplit, NativeSample, NativeSplit, Split
+from freqcache.store.store import Store, open_store
 
-__all__ = ["NativeSample", "Split", "Store", "open_store"]
+__all__ = ["FixedSplit", "NativeSample", "NativeSplit", "Split", "Store", "open_store"]

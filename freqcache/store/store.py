@@ -1,57 +1,17 @@
-"""Opens a store and reads samples from it by slot and channel mask.
+"""Opens a store: its metadata, and its splits by name.
 
-Only the chunks of the wanted channels are read, each once for all the slots of a call that lie in it. A chunk that
-is missing or damaged raises; nothing is ever filled in. Stores are local folders; their format is specified in
-``formats/v1/spec.md``. Resizing, cropping and torch live elsewhere (:mod:`freqcache.resample`,
-:mod:`freqcache.dataset`).
+Stores are local folders; their format is specified in ``formats/v1/spec.md``. Reading samples is
+:mod:`freqcache.store.split`'s.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from freqcache.errors import FormatError, StoreError
-from freqcache.store.columns import ChunkReader
-from freqcache_formats.layout import ATTRIBUTE, COEFFICIENTS, COLUMNS, Origin
-from freqcache_formats.mask import ChannelMask
-from freqcache_formats.metadata import SplitMetadata, Statistics, StoreMetadata
-
-Slots = Sequence[int] | npt.NDArray[np.integer[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class NativeSample:
-    """The masked coefficients of one native sample, each component at its own grid.
-
-    Attributes
-    ----------
-    coefficients : tuple of three (frequencies, block_rows, block_cols) int16
-        Quantized, of Y, Cb and Cr; the frequencies wanted of each, in zigzag order. A grayscale sample's chroma
-        has no blocks.
-    quantization : tuple of three (frequencies,) uint16
-        Their steps: ``coefficients * quantization`` dequantizes.
-    frequencies : tuple of three (frequencies,) intp
-        Zigzag positions of the first axis.
-    sampling : (3, 2) uint8
-        Factors (h, v) of each component; zero where a component is absent.
-    width, height : int
-        Pixels.
-    """
-
-    coefficients: tuple[npt.NDArray[np.int16], ...]
-    quantization: tuple[npt.NDArray[np.uint16], ...]
-    frequencies: tuple[npt.NDArray[np.intp], ...]
-    sampling: npt.NDArray[np.uint8]
-    width: int
-    height: int
+from freqcache.store.attributes import read_attributes
+from freqcache.store.split import FixedSplit, NativeSplit
+from freqcache_formats.metadata import StoreMetadata
 
 
 def open_store(path: str | Path) -> Store:
@@ -92,7 +52,7 @@ class Store:
             msg = f"{path}: its build did not finish; repeat the build command to finish it"
             raise StoreError(msg)
         try:
-            self.metadata = StoreMetadata.from_dict(_attributes(self.path))
+            self.metadata = StoreMetadata.from_dict(read_attributes(self.path))
         except FormatError as error:
             msg = f"{path}: {error}"
             raise FormatError(msg) from error
@@ -128,233 +88,7 @@ class Store:
         if split not in self.splits:
             msg = f"{self.path}: no split {split!r}; it has {', '.join(self.splits)}"
             raise StoreError(msg)
-        return FixedSplit(self, split) if self.kind == "fixed" else NativeSplit(self, split)
+        return (FixedSplit if self.kind == "fixed" else NativeSplit)(self.path, split, self.classes)
 
     def __repr__(self) -> str:
         return f"<freqcache store {self.path} ({self.kind}; splits {', '.join(self.splits)})>"
-
-
-class Split:
-    """What splits of both kinds share: per-sample values and row groups.
-
-    A *slot* is a position in the per-sample arrays. Slots whose file failed during the build are absent (label
-    -1); :attr:`slots` lists the others.
-    """
-
-    def __init__(self, store: Store, name: str) -> None:
-        self.store = store
-        self.name = name
-        self.path = store.path / name
-        try:
-            self.metadata = SplitMetadata.from_dict(_attributes(self.path))
-        except FormatError as error:
-            msg = f"{self.path}: {error}"
-            raise FormatError(msg) from error
-
-    def __len__(self) -> int:
-        """Return the number of samples in the split."""
-        return self.metadata.samples
-
-    @property
-    def statistics(self) -> Statistics:
-        """Of the dequantized coefficients, per channel."""
-        return self.metadata.statistics
-
-    def values(self, name: str) -> npt.NDArray[Any]:
-        """Return a whole per-sample array: see ``formats/v1/spec.md`` for the names.
-
-        Raises
-        ------
-        StoreError
-            If the array is missing or damaged.
-        """
-        import zarr
-
-        try:
-            array = zarr.open_array(self.path / name, mode="r")
-            values: npt.NDArray[Any] = np.asarray(array[...])
-        except (FileNotFoundError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-            msg = f"{self.path}: array {name!r} cannot be read: {error}"
-            raise StoreError(msg) from error
-        return values
-
-    @cached_property
-    def labels(self) -> npt.NDArray[np.int64]:
-        """(slots,) int64; index into the store's classes, -1 where absent."""
-        return self.values("label")
-
-    @cached_property
-    def slots(self) -> npt.NDArray[np.intp]:
-        """(samples,) intp; the slots that hold a sample, increasing."""
-        return np.flatnonzero(self.values("origin") != Origin.ABSENT)
-
-    @cached_property
-    def row_groups(self) -> npt.NDArray[np.intp]:
-        """(slots,) intp; the row group of each slot. Reading a whole row group decodes each chunk once."""
-        starts = self.values("row_group_start")
-        return np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-
-    def source_path(self, slot: int) -> str:
-        """Return the path of a slot's source file, relative to the source folder."""
-        ends = self.values("source_path_offset")
-        blob = self.values("source_path")[ends[slot] : ends[slot + 1]]
-        return blob.tobytes().decode("utf-8", "surrogateescape")
-
-    def _present(self, slots: Slots) -> npt.NDArray[np.intp]:
-        """Return `slots` as an array, after checking that each holds a sample."""
-        wanted = np.asarray(slots, dtype=np.intp)
-        outside = wanted[(wanted < 0) | (wanted >= len(self.labels))]
-        if len(outside):
-            msg = f"{self.path}: slot {outside[0]} is outside 0..{len(self.labels) - 1}"
-            raise StoreError(msg)
-        absent = wanted[self.labels[wanted] < 0]
-        if len(absent):
-            msg = f"{self.path}: slot {absent[0]} is absent: its source file failed during the build"
-            raise StoreError(msg)
-        return wanted
-
-
-class FixedSplit(Split):
-    """A split of dense samples, ``(192, block_rows, block_cols)`` each."""
-
-    @cached_property
-    def _reader(self) -> ChunkReader:
-        return ChunkReader(self.path / COEFFICIENTS)
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Block rows and columns of every sample."""
-        _, _, rows, columns = self._reader.geometry.shape
-        return rows, columns
-
-    @cached_property
-    def quantization(self) -> npt.NDArray[np.float32]:
-        """(192,) float32; the steps of the store: ``coefficients * quantization`` dequantizes."""
-        return self.values("quantization")
-
-    def read(self, slots: Slots, mask: ChannelMask) -> npt.NDArray[Any]:
-        """Read the masked channels of some slots.
-
-        Parameters
-        ----------
-        slots : sequence of int
-            In any order, repetitions allowed.
-        mask : ChannelMask
-            The channels.
-
-        Returns
-        -------
-        (len(slots), len(mask), block_rows, block_cols) int8 or int16
-            Quantized coefficients, in the order of `slots` and of the mask.
-
-        Raises
-        ------
-        StoreError
-            If a slot is outside the split or absent, or a chunk is missing or damaged.
-        """
-        wanted = self._present(slots)
-        group_length = self._reader.geometry.chunk[0]
-        out = np.empty((len(wanted), len(mask), *self.grid), dtype=self._reader.geometry.dtype)
-        groups = wanted // group_length
-        for group in np.unique(groups):
-            here = np.flatnonzero(groups == group)
-            rows = wanted[here] - group * group_length
-            for position, channel in enumerate(mask.indices):
-                out[here, position] = self._reader.read(int(group), int(channel))[rows, 0]
-        return out
-
-    def stored_bytes(self, mask: ChannelMask) -> int:
-        """Return the bytes on disk of the mask's channels, over the whole split."""
-        return self._reader.stored_bytes(mask.indices)
-
-
-class NativeSplit(Split):
-    """A split whose samples keep their own grids and quantization tables."""
-
-    @cached_property
-    def _readers(self) -> tuple[ChunkReader, ...]:
-        return tuple(ChunkReader(self.path / name) for name in COLUMNS)
-
-    @cached_property
-    def _geometry(self) -> dict[str, npt.NDArray[Any]]:
-        names = ("offset", "blocks", "quantization", "sampling", "width", "height")
-        return {name: self.values(name) for name in names}
-
-    def read(self, slots: Slots, mask: ChannelMask) -> list[NativeSample]:
-        """Read the masked channels of some slots.
-
-        Parameters
-        ----------
-        slots : sequence of int
-            In any order, repetitions allowed.
-        mask : ChannelMask
-            The channels.
-
-        Returns
-        -------
-        list of NativeSample
-            In the order of `slots`.
-
-        Raises
-        ------
-        StoreError
-            If a slot is outside the split or absent, or a chunk is missing or damaged.
-        """
-        wanted = self._present(slots)
-        values = self._geometry
-        planes = [[np.empty(0, dtype=np.int16)] * 3 for _ in wanted]
-        for component in range(3):
-            for position, plane in self._read_component(component, wanted, mask.frequencies[component]):
-                planes[position][component] = plane
-        return [
-            NativeSample(
-                coefficients=tuple(planes[position]),
-                quantization=tuple(values["quantization"][slot, c][mask.frequencies[c]] for c in range(3)),
-                frequencies=mask.frequencies,
-                sampling=values["sampling"][slot],
-                width=int(values["width"][slot]),
-                height=int(values["height"][slot]),
-            )
-            for position, slot in enumerate(wanted)
-        ]
-
-    def stored_bytes(self, mask: ChannelMask) -> int:
-        """Return the bytes on disk of the mask's channels, over the whole split."""
-        return sum(r.stored_bytes(f) for r, f in zip(self._readers, mask.frequencies, strict=True))
-
-    def _read_component(
-        self, component: int, wanted: npt.NDArray[np.intp], frequencies: npt.NDArray[np.intp]
-    ) -> list[tuple[int, npt.NDArray[np.int16]]]:
-        """Read one component's plane for each position in `wanted`."""
-        reader = self._readers[component]
-        offsets = self._geometry["offset"][wanted, component]
-        grids = self._geometry["blocks"][wanted, component]
-        planes = [
-            (position, np.empty((len(frequencies), *grid), dtype=np.int16)) for position, grid in enumerate(grids)
-        ]
-        length = reader.geometry.chunk[1]
-        groups = offsets // length
-        filled = grids[:, 0] * grids[:, 1] > 0
-        for group in np.unique(groups[filled]):
-            here = np.flatnonzero(filled & (groups == group))
-            for row, frequency in enumerate(frequencies):
-                chunk = reader.read(int(group), int(frequency))[0]
-                for position in here:
-                    start = offsets[position] - group * length
-                    plane = planes[position][1]
-                    plane[row] = chunk[start : start + plane[row].size].reshape(plane.shape[1:])
-        return planes
-
-
-def _attributes(group: Path) -> object:
-    """Return this format's attribute of a Zarr v3 group."""
-    try:
-        document = json.loads((group / "zarr.json").read_text(encoding="utf-8"))
-        node, attributes = document["node_type"], document["attributes"]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        msg = f"{group}: not a freqcache store (no readable Zarr v3 group: {error})"
-        raise StoreError(msg) from error
-    if node != "group" or ATTRIBUTE not in attributes:
-        msg = f"{group}: a Zarr {node}, but not a freqcache store (no attribute {ATTRIBUTE!r})"
-        raise StoreError(msg)
-    return attributes[ATTRIBUTE]

@@ -85,7 +85,7 @@ def test_every_sample_array_describes_its_file(source: Path, native: Path) -> No
         assert split.values("source_bytes")[slot] == len(data)
         digest = hashlib.blake2b(data, digest_size=16).digest()
         assert split.values("source_digest")[slot].tobytes() == digest
-        assert split.store.classes[split.labels[slot]] == path.split("/")[1]
+        assert split.classes[split.labels[slot]] == path.split("/")[1]
         computed = path.endswith("png") or "/5.jpg" in path
         assert split.values("origin")[slot] == (Origin.COMPUTED if computed else Origin.EXTRACTED)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from freqcache_formats.layout import Origin
 from photographs import encoded, pixels
 from PIL import Image, ImageOps
 from scipy.fft import idctn
@@ -16,6 +15,7 @@ from freqcache import jpeg
 from freqcache.errors import CorruptImageError, ImageLimitError, SourceError, UnsupportedImageError
 from freqcache.extraction import ExtractionOptions, Sample, extract, inspect
 from freqcache_formats.channels import NATURAL_TO_ZIGZAG
+from freqcache_formats.layout import Origin
 
 DEFAULT = ExtractionOptions()
 
@@ -77,7 +77,8 @@ def test_every_route_shows_the_picture(name: str) -> None:
     with Image.open(io.BytesIO(data)) as image:
         expected = ImageOps.exif_transpose(image).convert("RGB").convert("L")
     expected = expected.resize((sample.width, sample.height), Image.Resampling.BILINEAR)
-    assert np.abs(luma(sample) - np.asarray(expected, dtype=np.float64)).mean() < 2  # quantization of noisy pixels; another picture would be 40 off
+    # Quantization of noisy pixels; another picture would be 40 off.
+    assert np.abs(luma(sample) - np.asarray(expected, dtype=np.float64)).mean() < 2
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

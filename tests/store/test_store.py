@@ -15,7 +15,7 @@ from photographs import write_tree
 
 import freqcache
 from freqcache.errors import FormatError, StoreError
-from freqcache.store.store import FixedSplit, NativeSplit
+from freqcache.store import FixedSplit, NativeSplit
 from freqcache_formats import ChannelMask
 
 masks = st.sets(st.integers(0, 191), min_size=1, max_size=40).map(ChannelMask.from_indices)
