@@ -1,0 +1,31 @@
+"""The standard Huffman tables, which Motion-JPEG leaves out.
+
+Source: ITU-T T.81 tables K.3 to K.6; ISO/IEC 10918-1 leaves them to applications, and AVI's MJPG relies on them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+_STANDARD_DC = (
+    "00010501010101010100000000000000" "000102030405060708090a0b",
+    "00030101010101010101010000000000" "000102030405060708090a0b",
+)  # fmt: skip
+_STANDARD_AC = (
+    "0002010303020403050504040000017d"
+    "01020300041105122131410613516107227114328191a1082342b1c11552d1f02433627282090a161718191a25262728292a3435363738393a"
+    "434445464748494a535455565758595a636465666768696a737475767778797a838485868788898a92939495969798999aa2a3a4a5a6a7a8a9aa"
+    "b2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2d3d4d5d6d7d8d9dae1e2e3e4e5e6e7e8e9eaf1f2f3f4f5f6f7f8f9fa",
+    "00020102040403040705040400010277"
+    "000102031104052131061241510761711322328108144291a1b1c109233352f0156272d10a162434e125f11718191a262728292a3536373839"
+    "3a434445464748494a535455565758595a636465666768696a737475767778797a82838485868788898a92939495969798999aa2a3a4a5a6a7a8"
+    "a9aab2b3b4b5b6b7b8b9bac2c3c4c5c6c7c8c9cad2d3d4d5d6d7d8d9dae2e3e4e5e6e7e8e9eaf2f3f4f5f6f7f8f9fa",
+)
+
+
+@cache
+def standard_tables() -> tuple[tuple[bytes, bytes], tuple[bytes, bytes]]:
+    """Tables as coded: 16 counts, then the symbols; ``((DC 0, DC 1), (AC 0, AC 1))``."""
+    dc = bytes.fromhex(_STANDARD_DC[0]), bytes.fromhex(_STANDARD_DC[1])
+    ac = bytes.fromhex(_STANDARD_AC[0]), bytes.fromhex(_STANDARD_AC[1])
+    return dc, ac
