@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +64,7 @@ class BuildOptions:
         """The extraction's options; a fixed cache crops from the full size, so there nothing is reduced first."""
         if self.size is None:
             return self.extraction
-        return ExtractionOptions(
-            max_size=None,
-            keep_orientation=self.extraction.keep_orientation,
-            computed_quality=self.extraction.computed_quality,
-            on_corrupt=self.extraction.on_corrupt,
-            limits=self.extraction.limits,
-        )
+        return replace(self.extraction, max_size=None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON that a store records."""
@@ -85,6 +79,7 @@ class BuildOptions:
             "keep_orientation": extraction.keep_orientation,
             "computed_quality": extraction.computed_quality,
             "on_corrupt": extraction.on_corrupt,
+            "limits": asdict(extraction.limits),
         }
 
 

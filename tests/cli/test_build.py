@@ -27,6 +27,13 @@ def test_summary(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert f"{tmp_path / 'out.ledger.jsonl'} lists 1 files" in shown
 
 
+def test_limits_refuse_by_the_header(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["build", str(source), str(tmp_path / "out.zarr"), "--workers", "1", "--max-pixels", "2500"]
+    assert main(arguments) == 0
+    assert ", 0 failed" not in capsys.readouterr().out
+    assert "2500" in (tmp_path / "out.ledger.jsonl").read_text()
+
+
 def test_fixed(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.zarr"
     assert main(["build", str(source), str(out), "--workers", "1", "--size", "64", "--exact", "-q"]) == 0

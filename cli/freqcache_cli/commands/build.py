@@ -56,6 +56,16 @@ class _SizeOrNone(click.ParamType[int | None]):
     help="Damaged files: leave out, keep what decodes, or end the build. Each is listed in the ledger.",
 )
 @click.option("--keep-orientation", is_flag=True, help="Leave EXIF orientation unapplied.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=100_000_000,
+    show_default=True,
+    help="Refuse files whose header promises more.",
+)
+@click.option(
+    "--max-scans", type=click.IntRange(1), default=256, show_default=True, help="Refuse JPEGs with more scans."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the store that stands at OUT.zarr.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
 def command(
@@ -71,6 +81,8 @@ def command(
     seed: int,
     on_corrupt: str,
     keep_orientation: bool,
+    max_pixels: int,
+    max_scans: int,
     overwrite: bool,
     quiet: bool,
 ) -> None:
@@ -81,6 +93,7 @@ def command(
     """
     from freqcache.building import BuildOptions, build
     from freqcache.extraction import ExtractionOptions
+    from freqcache.jpeg import Limits
 
     options = BuildOptions(
         size=size,
@@ -88,7 +101,12 @@ def command(
         level=level,
         shuffle=shuffle,
         seed=seed,
-        extraction=ExtractionOptions(max_size=max_size, on_corrupt=on_corrupt, keep_orientation=keep_orientation),
+        extraction=ExtractionOptions(
+            max_size=max_size,
+            on_corrupt=on_corrupt,
+            keep_orientation=keep_orientation,
+            limits=Limits(max_pixels=max_pixels, max_scans=max_scans),
+        ),
     )
     report = build(source, out, options, workers=workers, overwrite=overwrite, quiet=quiet)
     if not quiet:
