@@ -7,7 +7,9 @@ the store complete.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from freqcache.quantization import fixed_steps
 from freqcache.statistics import Accumulator
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
+from freqcache.store.shards import sync_folder
 from freqcache_formats.channels import N_CHANNELS
 from freqcache_formats.layout import (
     ATTRIBUTE,
@@ -51,6 +54,7 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], op
     # A run that was stopped here before leaves metadata behind; overwrite=True would take the shards along.
     for name in ("", *plan.arrays):
         (store / plan.name / name / "zarr.json").unlink(missing_ok=True)
+    _remove_partials(store / plan.name)
     group = zarr.create_group(store / plan.name, overwrite=False, attributes={ATTRIBUTE: metadata.to_dict()})
     codec = ChunkCodec(name="blosc" if options.size is None else "zstd", level=options.level)
     for name, geometry in plan.arrays.items():
@@ -69,6 +73,7 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], op
     if options.size is not None:
         steps = np.ones(N_CHANNELS, dtype=np.float32) if options.exact else fixed_steps()
         _write_array(group, "quantization", steps, ("channel",))
+    _sync_folder_tree(store / plan.name, skip={store / plan.name / name / "c" for name in plan.arrays})
     digest = hashlib.blake2b(digest_size=16)
     for values in (*samples.values(), digests):
         digest.update(np.ascontiguousarray(values).tobytes())
@@ -106,7 +111,34 @@ def write_root(
         creator=creator,
         options=options.to_dict(),
     )
+    for leftover in store.glob("*.partial"):  # of a run killed just here
+        leftover.unlink()
     zarr.create_group(store, overwrite=False, attributes={ATTRIBUTE: metadata.to_dict()})
+    _sync_file(store / "zarr.json")
+    sync_folder(store)
+
+
+def _remove_partials(folder: Path) -> None:
+    """Remove the temporary files of a run that was killed while it wrote."""
+    for leftover in folder.rglob("*.partial"):
+        leftover.unlink()
+
+
+def _sync_folder_tree(folder: Path, *, skip: AbstractSet[Path]) -> None:
+    """Make everything below `folder` durable but the shards, which are: zarr-python leaves that to others."""
+    for path in folder.iterdir():
+        if path in skip:
+            continue
+        if path.is_dir():
+            _sync_folder_tree(path, skip=skip)
+        else:
+            _sync_file(path)
+    sync_folder(folder)
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _create_coefficients(group: Any, name: str, geometry: ArrayGeometry, codec: ChunkCodec) -> None:
