@@ -123,13 +123,7 @@ def inspect(path: str | Path, options: ExtractionOptions) -> tuple[int, ...]:
     SourceError
         With the reason why the file cannot become a sample.
     """
-    try:
-        with Path(path).open("rb") as file:
-            is_jpeg = file.read(2) == _JPEG_START
-    except OSError as error:
-        msg = f"cannot be read: {error.strerror}"
-        raise SourceError(msg) from error
-    if is_jpeg:
+    if read_file(path, 2) == _JPEG_START:
         header = jpeg.read_header(path, limits=options.limits)
         width, height = header.width, header.height
         if _is_extractable(header, options):
@@ -142,6 +136,26 @@ def inspect(path: str | Path, options: ExtractionOptions) -> tuple[int, ...]:
         sampling = ((1, 1),) * (1 if size.color_space == "gray" else 3)
     width, height = reduced_size(width, height, options.max_size)
     return tuple(rows * columns for rows, columns in component_grids(width, height, sampling))
+
+
+def read_file(path: str | Path, length: int = -1) -> bytes:
+    """Return a source file's bytes, or the first `length` of them.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be read, or is no regular file (a pipe would be waited for).
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            msg = "cannot be read: not a regular file"
+            raise SourceError(msg)
+        with path.open("rb") as file:
+            return file.read(length)
+    except OSError as error:
+        msg = f"cannot be read: {error.strerror}"
+        raise SourceError(msg) from error
 
 
 def extract(data: bytes, options: ExtractionOptions) -> Sample:

@@ -112,25 +112,25 @@ class FrequencyLoader:
                 yield self.dataset.read(batch), self._labels(batch)
             return
         groups = self.dataset.row_groups[self.indices]
-        held: Tensor | None = None
+        held: list[Tensor] = []
         left = np.empty(0, dtype=np.intp)
         order = rng.permutation(np.unique(groups))
         starts = np.searchsorted(groups, order, side="left")
         ends = np.searchsorted(groups, order, side="right")
         for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
             members = self.indices[start:end]
-            items = self.dataset.read(members)
-            held = items if held is None else torch.cat([held, items])
+            held.append(self.dataset.read(members))
             left = np.concatenate([left, members])
             last = number == len(order) - 1
             if len(left) < _WINDOW and not last:
                 continue
+            window = torch.cat(held)
             shuffled = rng.permutation(len(left))
             whole = len(left) if last else len(left) // self.batch_size * self.batch_size
             for batch in self._batches(shuffled[:whole]):
-                yield held[torch.from_numpy(batch)], self._labels(left[batch])
+                yield window[torch.from_numpy(batch)], self._labels(left[batch])
             rest = shuffled[whole:]
-            held, left = held[torch.from_numpy(rest)], left[rest]
+            held, left = [window[torch.from_numpy(rest)]], left[rest]
 
     def _batches(self, order: npt.NDArray[np.intp]) -> Iterator[npt.NDArray[np.intp]]:
         for start in range(0, len(order), self.batch_size):

@@ -27,6 +27,9 @@ SPLIT_FOLDERS: Final[dict[str, str]] = {
 UNSPLIT: Final = "all"
 """Name of the only split of a source without split folders."""
 
+SPLITS: Final = ("train", "val", "test", UNSPLIT)
+"""Every split that a build can make, in order."""
+
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm"}
@@ -67,13 +70,16 @@ class SourceTree:
     splits : dict of str to tuple of SourceFile
         In the order train, val, test.
     ignored : int
-        Files passed over because their names are not those of images.
+        Files passed over: not named as images, or not in a class folder.
+    empty_folders : tuple of str
+        Folders in the place of classes that hold no image; they are no classes.
     """
 
     root: Path
     classes: tuple[str, ...]
     splits: dict[str, tuple[SourceFile, ...]]
     ignored: int
+    empty_folders: tuple[str, ...] = ()
 
     @property
     def n_files(self) -> int:
@@ -87,43 +93,80 @@ def list_folder(root: str | Path) -> SourceTree:
     Raises
     ------
     BuildError
-        If the folder is missing, is empty, has no class folders, or has no file with the name of an image.
+        If the folder is missing, is empty, has no class folders, mixes split folders with others, cannot be
+        listed whole, or has no file with the name of an image.
     """
+    if not str(root):
+        msg = "the source is an empty name; expected a folder"
+        raise BuildError(msg)
     root = Path(root)
-    if not root.exists():
-        msg = f"{root}: no such folder"
-        raise BuildError(msg)
-    if not root.is_dir():
-        msg = f"{root}: not a folder; expected one of class folders, or of train/ and val/ with class folders"
-        raise BuildError(msg)
-    folders = _subfolders(root)
-    named = {SPLIT_FOLDERS[folder.name.lower()]: folder for folder in folders if folder.name.lower() in SPLIT_FOLDERS}
-    split_folders: dict[str, Path] = {split: named[split] for split in ("train", "val", "test") if split in named}
-    # A class called "test" beside other classes is a class: a split folder holds folders.
-    if len(named) != len(folders) or not any(_subfolders(folder) for folder in named.values()):
-        split_folders = {UNSPLIT: root}
-    classes = sorted({folder.name for base in split_folders.values() for folder in _subfolders(base)})
-    if not classes:
+    try:
+        if not root.exists():
+            msg = f"{root}: no such folder"
+            raise BuildError(msg)
+        if not root.is_dir():
+            msg = f"{root}: not a folder; expected one of class folders, or of train/ and val/ with class folders"
+            raise BuildError(msg)
+        return _list(root)
+    except OSError as error:
+        msg = f"{error.filename or root}: cannot be listed: {error.strerror}"
+        raise BuildError(msg) from error
+
+
+def _list(root: Path) -> SourceTree:
+    bases = _split_folders(root)
+    folders = sorted({folder.name for base in bases.values() for folder in _subfolders(base)})
+    if not folders:
         found = "it is empty" if not any(root.iterdir()) else "it has no class folders"
         msg = f"{root}: {found}; expected class folders, or train/ and val/ with class folders"
         raise BuildError(msg)
-    splits: dict[str, tuple[SourceFile, ...]] = {}
-    ignored = 0
-    for split, base in split_folders.items():
-        files = []
+    ignored = sum(path.is_file() for base in {root, *bases.values()} for path in base.iterdir())
+    found_files: dict[str, list[tuple[str, Path]]] = {}
+    for split, base in bases.items():
         for folder in _subfolders(base):
-            label = classes.index(folder.name)
             for path in _walk(folder):
-                if path.suffix.lower() not in IMAGE_SUFFIXES:
+                if path.suffix.lower() in IMAGE_SUFFIXES:
+                    found_files.setdefault(split, []).append((folder.name, path))
+                else:
                     ignored += 1
-                    continue
-                files.append(_describe(path, root, label))
-        if files:
-            splits[split] = tuple(files)
-    if not splits:
-        msg = f"{root}: no images in its {len(classes)} class folders ({ignored} other files)"
+    if not found_files:
+        msg = f"{root}: no images in its {len(folders)} class folders ({ignored} other files)"
         raise BuildError(msg)
-    return SourceTree(root=root, classes=tuple(classes), splits=splits, ignored=ignored)
+    classes = sorted({name for files in found_files.values() for name, _ in files})
+    labels = {name: label for label, name in enumerate(classes)}
+    return SourceTree(
+        root=root,
+        classes=tuple(classes),
+        splits={
+            split: tuple(_describe(path, root, labels[name]) for name, path in files)
+            for split, files in found_files.items()
+        },
+        ignored=ignored,
+        empty_folders=tuple(name for name in folders if name not in labels),
+    )
+
+
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Return the folder of each split; the root itself where its folders are classes."""
+    folders = _subfolders(root)
+    named = [folder for folder in folders if folder.name.lower() in SPLIT_FOLDERS]
+    # A class may be called "test": a split folder is one that holds folders.
+    if not any(_subfolders(folder) for folder in named):
+        return {UNSPLIT: root}
+    others = [folder.name for folder in folders if folder not in named]
+    if others:
+        splits = ", ".join(f"{folder.name}/" for folder in named)
+        msg = f"{root}: holds {splits} with class folders, and also {', '.join(others)}: a split or a class?"
+        raise BuildError(msg)
+    bases: dict[str, Path] = {}
+    for split in SPLITS:
+        mine = [folder for folder in named if SPLIT_FOLDERS[folder.name.lower()] == split]
+        if len(mine) > 1:
+            msg = f"{root}: {' and '.join(f'{folder.name}/' for folder in mine)} both mean the split {split!r}"
+            raise BuildError(msg)
+        if mine:
+            bases[split] = mine[0]
+    return bases
 
 
 def _describe(path: Path, root: Path, label: int) -> SourceFile:
@@ -140,7 +183,18 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for base, folders, names in os.walk(folder):
+    """Yield the files below a folder, links to folders followed, each folder once."""
+    seen: set[tuple[int, int]] = set()
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    for base, folders, names in os.walk(folder, onerror=stop, followlinks=True):
+        status = Path(base).stat()
+        if (status.st_dev, status.st_ino) in seen:  # a link that leads back up
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):

@@ -57,7 +57,7 @@ class Origin(IntEnum):
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """One per-sample array: dtype and dimension names; the first dimension is the sample."""
+    """A small array: dtype, dimension names, and the lengths of all dimensions but the first (-1: any)."""
 
     dtype: str
     dimensions: tuple[str, ...]
@@ -76,11 +76,22 @@ SAMPLE_ARRAYS: Final[dict[str, ArrayLayout]] = {
     "source_bytes": ArrayLayout("int64", ("sample",)),
     "source_digest": ArrayLayout("uint8", ("sample", "byte"), (DIGEST_BYTES,)),
 }
-"""Arrays that every split has, beside ``source_path``, ``source_path_offset`` and ``row_group_start``."""
+"""Arrays with one entry a slot that every split has."""
 
 NATIVE_SAMPLE_ARRAYS: Final[dict[str, ArrayLayout]] = {
     "offset": ArrayLayout("int64", ("sample", "component"), (3,)),
     "blocks": ArrayLayout("int32", ("sample", "component", "rowcol"), (3, 2)),
     "quantization": ArrayLayout("uint16", ("sample", "component", "frequency"), (3, 64)),
 }
-"""Arrays that a native split has besides."""
+"""Arrays with one entry a slot that a native split has besides."""
+
+SPLIT_ARRAYS: Final[dict[str, ArrayLayout]] = {
+    "source_path": ArrayLayout("uint8", ("byte",)),
+    "source_path_offset": ArrayLayout("int64", ("boundary",)),
+    "row_group_start": ArrayLayout("int64", ("boundary",)),
+    "shard_digest": ArrayLayout("uint8", ("array", "shard", "byte"), (-1, DIGEST_BYTES)),
+}
+"""The other arrays that every split has."""
+
+FIXED_ARRAYS: Final[dict[str, ArrayLayout]] = {"quantization": ArrayLayout("float32", ("channel",))}
+"""Arrays that a fixed split has besides."""

@@ -172,11 +172,22 @@ class ChannelMask:
             raise MaskError(msg) from error
 
     def write(self, path: str | Path) -> None:
-        """Write the mask as mask.json (UTF-8, one channel a line)."""
+        """Write the mask as mask.json (UTF-8, one channel a line).
+
+        Raises
+        ------
+        MaskError
+            If the file cannot be written.
+        """
         document = self.to_dict()
         channels = ",\n    ".join(json.dumps(channel) for channel in document.pop("channels"))
         body = json.dumps(document, indent=2, ensure_ascii=False)
-        Path(path).write_text(f'{body[:-2]},\n  "channels": [\n    {channels}\n  ]\n}}\n', encoding="utf-8")
+        text = f'{body[:-2]},\n  "channels": [\n    {channels}\n  ]\n}}\n'
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            msg = f"{path}: cannot be written: {error.strerror}"
+            raise MaskError(msg) from error
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON document of this mask."""

@@ -6,6 +6,7 @@ every problem before it raises. The JSON schemas are ``schemas/store.schema.json
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,6 +20,7 @@ from freqcache_formats.layout import BLOCK_SIZE, FORMAT_VERSION, KINDS, LEVEL_SH
 
 _DCT: Final = "orthonormal 8x8 DCT-II, ITU-T T.81 A.3.3"
 _COLOR_SPACE: Final = "YCbCr, full range, BT.601 matrix (JFIF, ITU-T T.871)"
+_SPLIT_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _STATISTICS: Final = ("mean", "std", "std_of_means", "minimum", "maximum", "zero_fraction", "count")
 
 
@@ -93,6 +95,8 @@ class StoreMetadata:
             for key in ("splits", "classes")
             if not _is_names(document.get(key))
         ]
+        if _is_names(document.get("splits")) and not all(map(_SPLIT_NAME.fullmatch, document["splits"])):
+            problems.append(f"splits: expected names of letters, digits, - and _, found {document['splits']}")
         if document.get("channels") != [list(channel) for channel in ALL_CHANNELS]:
             problems.append("channels: expected the 192 channels in storage order")
         if not isinstance(document.get("options"), dict):

@@ -7,6 +7,7 @@ the store complete.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
@@ -27,10 +28,12 @@ from freqcache.store.shards import sync_folder
 from freqcache_formats.channels import N_CHANNELS
 from freqcache_formats.layout import (
     ATTRIBUTE,
+    FIXED_ARRAYS,
     FIXED_DTYPES,
     NATIVE_FILL,
     NATIVE_SAMPLE_ARRAYS,
     SAMPLE_ARRAYS,
+    SPLIT_ARRAYS,
     Origin,
 )
 from freqcache_formats.metadata import SplitMetadata, StoreMetadata
@@ -65,17 +68,21 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], op
     paths = [slot.file.path.encode("utf-8", "surrogateescape") for slots in plan.groups for slot in slots]
     ends = np.cumsum([0, *map(len, paths)], dtype=np.int64)
     starts = np.cumsum([0, *map(len, plan.groups)], dtype=np.int64)
-    _write_array(group, "source_path", np.frombuffer(b"".join(paths), dtype=np.uint8), ("byte",))
-    _write_array(group, "source_path_offset", ends, ("boundary",))
-    _write_array(group, "row_group_start", starts, ("boundary",))
     digests = np.stack([record.digests for record in records], axis=1)
-    _write_array(group, "shard_digest", digests, ("array", "shard", "byte"))
+    others: dict[str, npt.NDArray[Any]] = {
+        "source_path": np.frombuffer(b"".join(paths), dtype=np.uint8),
+        "source_path_offset": ends,
+        "row_group_start": starts,
+        "shard_digest": digests,
+    }
+    for name, values in others.items():
+        _write_array(group, name, values, SPLIT_ARRAYS[name].dimensions)
     if options.size is not None:
         steps = np.ones(N_CHANNELS, dtype=np.float32) if options.exact else fixed_steps()
-        _write_array(group, "quantization", steps, ("channel",))
+        _write_array(group, "quantization", steps, FIXED_ARRAYS["quantization"].dimensions)
     _sync_folder_tree(store / plan.name, skip={store / plan.name / name / "c" for name in plan.arrays})
     digest = hashlib.blake2b(digest_size=16)
-    for values in (*samples.values(), digests):
+    for values in (*samples.values(), *others.values()):
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.digest()
 
@@ -101,6 +108,7 @@ def write_root(
     import zarr
 
     content = hashlib.blake2b(digest_size=16)
+    content.update(json.dumps([options.kind, *classes]).encode())
     for name, digest in splits.items():
         content.update(name.encode() + digest)
     metadata = StoreMetadata(
@@ -164,7 +172,7 @@ def _write_array(group: Any, name: str, values: npt.NDArray[Any], dimensions: tu
         shape=values.shape,
         dtype=values.dtype,
         chunks=chunks,
-        compressors=[{"name": "zstd", "configuration": {"level": 3, "checksum": True}}],
+        compressors=ChunkCodec(name="zstd", level=3).zarr_compressors(values.dtype.itemsize),
         fill_value=0,
         dimension_names=dimensions,
         overwrite=True,

@@ -3,6 +3,9 @@
 ``OUT.zarr/.build/`` holds a lock, the fingerprint of what is being built, and a record for every finished shard.
 A second run of the same build finds the records and does only what is missing; a build of anything else is
 refused. The root ``zarr.json`` is written last, so an unfinished store is no Zarr group that anything could read.
+
+Nothing is ever removed but what a build of this project made: a folder counts as such by its root metadata or by
+its journal's state, and only the names that builds use are cleared.
 """
 
 from __future__ import annotations
@@ -15,10 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from freqcache.errors import BuildError
+from freqcache.errors import BuildError, StoreError
+from freqcache.sources import SPLITS
+from freqcache.store.attributes import read_attributes
 from freqcache.store.shards import sync_folder
 
 _FOLDER: Final = ".build"
+_FORMAT: Final = "freqcache-build"
+_ROOT: Final = "zarr.json"
 
 
 class Journal:
@@ -31,12 +38,13 @@ class Journal:
     fingerprint : str
         Of the source and the options, from :func:`freqcache.building.plan.fingerprint`.
     overwrite : bool
-        Remove whatever store, finished or not, stands there now.
+        Replace a store that stands there, finished or not. An unfinished build with the same fingerprint is
+        finished all the same.
 
     Raises
     ------
     BuildError
-        If something stands there that this build must not touch, or another build holds the lock.
+        On entering, if something stands there that this build must not touch, or another build holds the lock.
     """
 
     def __init__(self, store: Path, fingerprint: str, *, overwrite: bool) -> None:
@@ -47,19 +55,12 @@ class Journal:
         self._lock = -1
 
     def __enter__(self) -> Self:
-        existed = self.store.exists()
-        if existed and not _is_store(self.store):
-            msg = f"{self.store}: exists and is not a freqcache store; it is left alone"
-            raise BuildError(msg)
-        if (self.store / "zarr.json").exists() and not self._overwrite:
-            msg = f"{self.store}: exists and is complete; --overwrite replaces it"
-            raise BuildError(msg)
         try:
+            self._check()
             self.folder.mkdir(parents=True, exist_ok=True)
             self._acquire()
-            if existed:
-                self._clear_or_resume()
-            self._state_file.write_text(json.dumps({"fingerprint": self._fingerprint}), encoding="utf-8")
+            self._clear_or_resume()
+            self._write_state()
         except BuildError:
             self._release()
             raise
@@ -84,12 +85,55 @@ class Journal:
         sync_folder(self.store)
 
     def discard(self) -> None:
-        """Remove the store under construction, as if the build had never begun."""
-        shutil.rmtree(self.store)
+        """Remove what was built so far, as if the build had never begun."""
+        self._clear()
+        shutil.rmtree(self.folder)
+        if not any(self.store.iterdir()):
+            self.store.rmdir()
 
-    @property
-    def _state_file(self) -> Path:
-        return self.folder / "state.json"
+    def _check(self) -> None:
+        """Refuse what is not ours, and a complete store that nobody asked to replace."""
+        if not self.store.exists():
+            return
+        if not self.store.is_dir():
+            msg = f"{self.store}: exists and is not a freqcache store; it is left alone"
+            raise BuildError(msg)
+        if self._is_complete():
+            if not self._overwrite:
+                msg = f"{self.store}: exists and is complete; --overwrite replaces it"
+                raise BuildError(msg)
+            return
+        names = {path.name for path in self.store.iterdir()}
+        begun = names <= {_FOLDER} and {path.name for path in self.folder.glob("*")} <= {"lock", "state.json.partial"}
+        if not begun and self._state() is None:
+            msg = f"{self.store}: exists and is not a freqcache store; it is left alone"
+            raise BuildError(msg)
+
+    def _is_complete(self) -> bool:
+        try:
+            read_attributes(self.store)
+        except StoreError:
+            return False
+        return True
+
+    def _state(self) -> str | None:
+        """Return the fingerprint of the build that stands there, None if there is none."""
+        try:
+            state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+            return None
+        if not isinstance(state, dict) or state.get("format") != _FORMAT:
+            return None
+        fingerprint = state.get("fingerprint")
+        return fingerprint if isinstance(fingerprint, str) else None
+
+    def _write_state(self) -> None:
+        partial = self.folder / "state.json.partial"
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump({"format": _FORMAT, "fingerprint": self._fingerprint}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.folder / "state.json")
 
     def _acquire(self) -> None:
         self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -106,33 +150,22 @@ class Journal:
             self._lock = -1
 
     def _clear_or_resume(self) -> None:
-        try:
-            before = json.loads(self._state_file.read_text(encoding="utf-8"))["fingerprint"]
-        except (FileNotFoundError, KeyError, json.JSONDecodeError):
-            before = None
-        if before == self._fingerprint and not (self.store / "zarr.json").exists() and not self._overwrite:
+        before, complete = self._state(), self._is_complete()
+        if before == self._fingerprint and not complete:
             return
-        if before is not None and not self._overwrite:
+        if before is not None and not complete and not self._overwrite:
             msg = (
                 f"{self.store}: holds an unfinished build of other files or with other options; "
                 "repeat that one to finish it, or --overwrite to start again"
             )
             raise BuildError(msg)
-        (self.store / "zarr.json").unlink(missing_ok=True)  # first: what is half removed must not look complete
-        for entry in [*self.store.iterdir(), *self.folder.iterdir()]:
-            if entry.name in {_FOLDER, "lock"}:
-                continue
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        self._clear()
 
-
-def _is_store(path: Path) -> bool:
-    """Whether `path` is a store, finished or under construction: nothing else is ever removed."""
-    if not path.is_dir():
-        return False
-    if (path / _FOLDER).is_dir() or not any(path.iterdir()):
-        return True
-    try:
-        document = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-        return False
-    return isinstance(document, dict) and "freqcache" in document.get("attributes", {})
+    def _clear(self) -> None:
+        """Remove what builds make, and nothing else."""
+        (self.store / _ROOT).unlink(missing_ok=True)  # first: what is half removed must not look complete
+        for split in SPLITS:
+            if (self.store / split).is_dir():
+                shutil.rmtree(self.store / split)
+        for leftover in (*self.store.glob("*.partial"), *self.folder.glob("*.npz*"), *self.folder.glob("state.json")):
+            leftover.unlink()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from freqcache.errors import BuildError
 from freqcache.extraction import ON_CORRUPT, ExtractionOptions
+
+MAX_SIZE: Final = 4096
+"""Largest side of a fixed cache: a row group of 16 such samples takes 0.8 GB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +42,10 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         problems = []
-        if self.size is not None and (self.size < 8 or self.size % 8):
-            problems.append(f"size: expected a positive multiple of 8 pixels, found {self.size}")
+        if self.size is not None and (type(self.size) is not int or not 8 <= self.size <= MAX_SIZE or self.size % 8):
+            problems.append(f"size: expected a multiple of 8 pixels, 8..{MAX_SIZE}, found {self.size!r}")
+        if type(self.seed) is not int or not 0 <= self.seed < 2**64:
+            problems.append(f"seed: expected 0..2**64 - 1, found {self.seed!r}")
         if self.exact and self.size is None:
             problems.append("exact: only a fixed cache (with a size) is ever inexact; a native one is exact already")
         if not 1 <= self.level <= 9:
@@ -128,7 +133,11 @@ class BuildReport:
     ledger : Path or None
         The file that lists them; None when there are none.
     ignored : int
-        Files passed over for their names.
+        Files passed over: not named as images, or not in a class folder.
+    empty_folders : tuple of str
+        Folders in the place of classes that hold no image.
+    saturated : int
+        Coefficients that did not fit the steps of a fixed cache and were clipped.
     bytes_in, bytes_out : int
         Of the source files read, and of the store.
     seconds : float
@@ -146,6 +155,8 @@ class BuildReport:
     failures: tuple[LedgerEntry, ...]
     ledger: Path | None
     ignored: int
+    empty_folders: tuple[str, ...]
+    saturated: int
     bytes_in: int
     bytes_out: int
     seconds: float

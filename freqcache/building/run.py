@@ -8,17 +8,13 @@ and the same call goes on from there.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Final
 
 import numpy as np
 
@@ -27,15 +23,14 @@ from freqcache.building.finish import write_root, write_split
 from freqcache.building.journal import Journal
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
 from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, plan_split, scan_files
-from freqcache.building.shard import ShardRecord, ShardTask, build_shard
+from freqcache.building.pool import Pool
+from freqcache.building.shard import ShardRecord, ShardTask, build_shard, is_done
 from freqcache.errors import BuildError
 from freqcache.progress import progress
 from freqcache.sources import SourceTree, list_folder
 from freqcache_formats.layout import Origin
 
 _SCAN_BATCH: Final = 64
-_Task = TypeVar("_Task")
-_Result = TypeVar("_Result")
 
 
 def build(
@@ -75,20 +70,20 @@ def build(
         If the build cannot start or finish; nothing half-made can be taken for a store.
     """
     options = options or BuildOptions()
-    workers = workers or os.cpu_count() or 1
-    began = time.perf_counter()
-    source, out = Path(source), Path(out)
-    tree = list_folder(source)
-    if out.resolve() == source.resolve() or source.resolve().is_relative_to(out.resolve()):
-        msg = f"{out}: the store would replace its own source {source}"
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    if workers < 1:
+        msg = f"workers: expected at least 1, found {workers}"
         raise BuildError(msg)
-    with Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal, _Pool(workers) as pool:
+    began = time.perf_counter()
+    tree = list_folder(source)
+    out = _place(out, tree.root)
+    with Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal, Pool(workers) as pool:
         try:
             plans, refused = _plan(tree, options, pool, quiet)
             if not plans:
-                raise _nothing_left(journal, out, refused, tree)
+                raise _nothing_left(journal, refused, tree)
             tasks = [task for plan in plans for task in _tasks(tree.root, journal, plan, options)]
-            done = {task.record for task in tasks if task.record.exists()}
+            done = {task.record for task in tasks if is_done(task)}
             todo = [task for task in tasks if task.record not in done]
             with progress(sum(task.n_slots for task in todo), "building", quiet=quiet) as bar:
                 for slots in pool.run(build_shard, todo):
@@ -102,51 +97,28 @@ def build(
             raise BuildError(msg) from error
 
 
-class _Pool:
-    """Worker processes started when first needed; with one worker, this process."""
-
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-        self._executor: Executor | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-
-    def run(self, function: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> Iterator[_Result]:
-        """Yield the results as they come, in no order."""
-        if self._workers == 1 or len(tasks) <= 1:
-            yield from map(function, tasks)
-            return
-        if self._executor is None:
-            # Spawned, not forked: the parent may hold threads (torch, zarr) that a fork would freeze.
-            context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(
-                self._workers, mp_context=context, initializer=_leave_interrupts_to_the_parent
-            )
-        # Few are submitted ahead: a list of a million tasks need not be pickled at once.
-        waiting = iter(tasks)
-        pending: set[Future[_Result]] = set()
-        for task in islice(waiting, 2 * self._workers):
-            pending.add(self._executor.submit(function, task))
-        while pending:
-            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
-            for task in islice(waiting, len(finished)):
-                pending.add(self._executor.submit(function, task))
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    """Ctrl-C reaches the whole process group; workers finish their shard and the parent says one line."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _place(out: str | Path, source: Path) -> Path:
+    """Return where the store will stand, after checking that this does not touch its source."""
+    if not str(out):
+        msg = "the store is an empty name; expected a path"
+        raise BuildError(msg)
+    out = Path(out)
+    try:
+        resolved, root = out.resolve(), source.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links
+        msg = f"{out}: cannot be resolved: {error}"
+        raise BuildError(msg) from error
+    if root.is_relative_to(resolved):
+        msg = f"{out}: the store would replace its own source {source}"
+        raise BuildError(msg)
+    if resolved.is_relative_to(root):
+        msg = f"{out}: lies inside its own source {source}; a store there would be taken for a class"
+        raise BuildError(msg)
+    return resolved if out.is_symlink() or not out.name else out
 
 
 def _plan(
-    tree: SourceTree, options: BuildOptions, pool: _Pool, quiet: bool
+    tree: SourceTree, options: BuildOptions, pool: Pool, quiet: bool
 ) -> tuple[list[SplitPlan], list[LedgerEntry]]:
     """Read every header; return the plans of the splits, and the files refused already."""
     files = [(split, file) for split, entries in tree.splits.items() for file in entries]
@@ -203,7 +175,7 @@ def _finish(
     failures = [*refused, *(entry for record in records.values() for entry in record.failures)]
     origins = np.concatenate([record.samples["origin"] for record in records.values()])
     if np.all(origins == Origin.ABSENT):
-        raise _nothing_left(journal, journal.store, failures, tree)
+        raise _nothing_left(journal, failures, tree)
     digests, samples = {}, {}
     for plan in plans:
         mine = [records[task.record] for task in tasks if task.split == plan.name]
@@ -221,6 +193,8 @@ def _finish(
         failures=tuple(_in_listing_order(failures, tree)),
         ledger=ledger,
         ignored=tree.ignored,
+        empty_folders=tree.empty_folders,
+        saturated=sum(record.saturated for record in records.values()),
         bytes_in=bytes_in,
         bytes_out=sum(path.stat().st_size for path in journal.store.rglob("*") if path.is_file()),
         seconds=time.perf_counter() - began,
@@ -229,9 +203,9 @@ def _finish(
     )
 
 
-def _nothing_left(journal: Journal, out: Path, failures: Sequence[LedgerEntry], tree: SourceTree) -> BuildError:
+def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: SourceTree) -> BuildError:
     """Clear away a build in which every file failed, and return the error that says so."""
-    ledger = _write_ledger(out, failures, tree)
+    ledger = _write_ledger(journal.store, failures, tree)
     journal.discard()
     first = _in_listing_order(failures, tree)[0]
     return BuildError(
@@ -247,7 +221,7 @@ def _in_listing_order(failures: Iterable[LedgerEntry], tree: SourceTree) -> list
 
 def _write_ledger(out: Path, failures: Iterable[LedgerEntry], tree: SourceTree) -> Path | None:
     """Write the list of failed files beside the store, one JSON object a line; remove an older one."""
-    path = out.with_name(out.name.removesuffix(".zarr") + ".ledger.jsonl")
+    path = out.with_name(out.name + ".ledger.jsonl")
     entries = _in_listing_order(failures, tree)
     if not entries:
         path.unlink(missing_ok=True)

@@ -11,9 +11,10 @@ import hashlib
 import io
 import json
 import os
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from freqcache.building.options import BuildOptions, LedgerEntry
 from freqcache.building.plan import Slot, end_if_damaged
 from freqcache.errors import SourceError
-from freqcache.extraction import Sample, extract
+from freqcache.extraction import Sample, extract, read_file
 from freqcache.quantization import fixed_steps, quantize_fixed
 from freqcache.resample import to_fixed_grid
 from freqcache.statistics import Accumulator
@@ -41,6 +42,9 @@ from freqcache_formats.layout import (
 )
 
 Buffers = dict[str, npt.NDArray[Any]]
+
+_INT16_LIMIT: Final = 32767
+"""Largest magnitude of an exact fixed cache; -32768 is the fill value. Only absurd tables reach it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +122,7 @@ class ShardRecord:
         arrays: dict[str, Any] = {f"sample_{name}": values for name, values in self.samples.items()}
         arrays["words"] = np.frombuffer(json.dumps(words).encode(), dtype=np.uint8)
         np.savez(buffer, statistics=self.statistics, digests=self.digests, **arrays)
-        partial = path.with_name(path.name + ".partial")
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         with partial.open("wb") as file:
             file.write(buffer.getbuffer())
             file.flush()
@@ -129,7 +133,7 @@ class ShardRecord:
     @classmethod
     def read(cls, path: Path) -> ShardRecord:
         """Read a record that :meth:`write` made."""
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             words = json.loads(archive["words"].tobytes())
             samples = {
                 name.removeprefix("sample_"): archive[name] for name in archive.files if name.startswith("sample_")
@@ -142,6 +146,16 @@ class ShardRecord:
                 saturated=words["saturated"],
                 bytes_out=words["bytes_out"],
             )
+
+
+def is_done(task: ShardTask) -> bool:
+    """Whether an earlier run finished a shard: its record is sound, and its files are there with all their bytes."""
+    try:
+        record = ShardRecord.read(task.record)
+        paths = (task.store / task.split / name / g.shard_key(task.number) for name, g in task.arrays.items())
+        return sum(path.stat().st_size for path in paths) == record.bytes_out
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+        return False
 
 
 def build_shard(task: ShardTask) -> int:
@@ -235,9 +249,9 @@ class _Shard:
         """Return the slot's sample, or None after an entry in the ledger."""
         options = self._task.options
         try:
-            data = (self._task.root / slot.file.path).read_bytes()
-        except OSError as error:
-            self._enter(slot, f"cannot be read: {error.strerror}")
+            data = read_file(self._task.root / slot.file.path)
+        except SourceError as error:
+            self._enter(slot, str(error))
             return None
         self._samples["source_bytes"][number] = len(data)
         digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
@@ -284,11 +298,13 @@ class _Shard:
         coefficients: npt.NDArray[Any]
         if options.exact:
             steps = np.ones(N_CHANNELS, dtype=np.float32)
-            coefficients = np.rint(dense).astype(np.int16)
+            rounded = np.rint(dense)
+            coefficients = np.clip(rounded, -_INT16_LIMIT, _INT16_LIMIT).astype(np.int16)
+            saturated = int(np.count_nonzero(coefficients != rounded))
         else:
             steps = fixed_steps()
             coefficients, saturated = quantize_fixed(dense, steps)
-            self._saturated += saturated
+        self._saturated += saturated
         buffer[:, position] = coefficients
         self._statistics.add(0, coefficients, steps)
 

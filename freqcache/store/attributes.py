@@ -23,7 +23,7 @@ def read_attributes(group: Path) -> object:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         msg = f"{group}: not a freqcache store (no readable Zarr v3 group: {error})"
         raise StoreError(msg) from error
-    if node != "group" or ATTRIBUTE not in attributes:
+    if node != "group" or not isinstance(attributes, dict) or ATTRIBUTE not in attributes:
         msg = f"{group}: a Zarr {node}, but not a freqcache store (no attribute {ATTRIBUTE!r})"
         raise StoreError(msg)
     return attributes[ATTRIBUTE]

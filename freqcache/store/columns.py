@@ -157,12 +157,19 @@ def _read_geometry(path: Path) -> tuple[ArrayGeometry, ChunkCodec]:
         codec = ChunkCodec.from_zarr(configuration["codecs"])
         location = configuration.get("index_location", "end")
         index_codecs = [codec["name"] for codec in configuration["index_codecs"]]
-    except (KeyError, IndexError, TypeError, StoreError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, StoreError) as error:
         msg = f"{path}: not a coefficient array of this format: {error!s}"
         raise StoreError(msg) from error
     expected = sharding["name"] == "sharding_indexed" and location == "end" and index_codecs == ["bytes", "crc32c"]
     if not expected or dtype.name not in {NATIVE_DTYPE, *FIXED_DTYPES} or len(shape) not in {2, 4}:
         msg = f"{path}: not a coefficient array of this format: expected sharded int8 or int16, index at the end"
+        raise StoreError(msg)
+    lengths = (shape, chunk, shard)
+    if any(len(part) != len(shape) or not all(type(n) is int and n >= 0 for n in part) for part in lengths):
+        msg = f"{path}: shape {shape}, chunk {chunk} and shard {shard} do not fit together"
+        raise StoreError(msg)
+    if not all(n > 0 and m > 0 and m % n == 0 for n, m in zip(chunk, shard, strict=True)):
+        msg = f"{path}: shards of {shard} are no whole number of chunks of {chunk}"
         raise StoreError(msg)
     group_axis = 1 if len(shape) == 2 else 0
     return ArrayGeometry(shape=shape, chunk=chunk, shard=shard, dtype=dtype, group_axis=group_axis), codec

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +42,7 @@ class ShardWriter:
 
     def __init__(self, path: Path, n_chunks: int) -> None:
         self._path = path
-        self._partial = path.with_name(path.name + ".partial")
+        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         self._index = np.full((n_chunks, 2), _MISSING, dtype="<u8")
         self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         self._position = 0
@@ -66,7 +67,8 @@ class ShardWriter:
 
     def abandon(self) -> None:
         """Close and remove the temporary file."""
-        self._file.close()
+        with suppress(OSError):  # a full disk refuses the last bytes once more; its error is already on its way
+            self._file.close()
         self._partial.unlink(missing_ok=True)
 
     def _write(self, data: bytes) -> None:

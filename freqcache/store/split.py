@@ -11,15 +11,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from freqcache.errors import FormatError, StoreError
+from freqcache.store.arrays import read_array
 from freqcache.store.attributes import read_attributes
 from freqcache.store.columns import ChunkReader
-from freqcache_formats.layout import COEFFICIENTS, COLUMNS, Origin
+from freqcache_formats.layout import (
+    COEFFICIENTS,
+    COLUMNS,
+    FIXED_ARRAYS,
+    NATIVE_SAMPLE_ARRAYS,
+    SAMPLE_ARRAYS,
+    SPLIT_ARRAYS,
+    ArrayLayout,
+    Origin,
+)
 from freqcache_formats.mask import ChannelMask
 from freqcache_formats.metadata import SplitMetadata, Statistics
 
@@ -60,6 +70,9 @@ class Split:
     -1); :attr:`slots` lists the others.
     """
 
+    _SLOT_ARRAYS: ClassVar[dict[str, ArrayLayout]] = {}
+    _OTHER_ARRAYS: ClassVar[dict[str, ArrayLayout]] = {}
+
     def __init__(self, store: Path, name: str, classes: tuple[str, ...]) -> None:
         self.name = name
         self.classes = classes
@@ -85,39 +98,54 @@ class Split:
         Raises
         ------
         StoreError
-            If the array is missing or damaged.
+            If there is no such array, or it is damaged or not of the form that the format says.
         """
-        import zarr
-
-        try:
-            array = zarr.open_array(self.path / name, mode="r")
-            values: npt.NDArray[Any] = np.asarray(array[...])
-        except (FileNotFoundError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-            msg = f"{self.path}: array {name!r} cannot be read: {error}"
-            raise StoreError(msg) from error
-        return values
+        per_slot = SAMPLE_ARRAYS | self._SLOT_ARRAYS
+        layouts = per_slot | SPLIT_ARRAYS | self._OTHER_ARRAYS
+        if name not in layouts:
+            msg = f"{self.path}: no array {name!r}; there are {', '.join(layouts)}"
+            raise StoreError(msg)
+        length = self.metadata.slots if name in per_slot else -1
+        return read_array(self.path / name, layouts[name].dtype, (length, *layouts[name].shape))
 
     @cached_property
     def labels(self) -> npt.NDArray[np.int64]:
         """(slots,) int64; index into the store's classes, -1 where absent."""
-        return self.values("label")
+        labels = self.values("label")
+        outside = np.flatnonzero((labels < -1) | (labels >= len(self.classes)))
+        if len(outside):
+            slot = outside[0]
+            msg = f"{self.path}: slot {slot} has label {labels[slot]}, there are {len(self.classes)} classes"
+            raise StoreError(msg)
+        return labels
 
     @cached_property
     def slots(self) -> npt.NDArray[np.intp]:
         """(samples,) intp; the slots that hold a sample, increasing."""
-        return np.flatnonzero(self.values("origin") != Origin.ABSENT)
+        slots = np.flatnonzero(self.values("origin") != Origin.ABSENT)
+        if len(slots) != self.metadata.samples or np.any((self.labels < 0) != (self.values("origin") == Origin.ABSENT)):
+            msg = f"{self.path}: samples, labels and origins disagree about which of the slots are absent"
+            raise StoreError(msg)
+        return slots
 
     @cached_property
     def row_groups(self) -> npt.NDArray[np.intp]:
         """(slots,) intp; the row group of each slot. Reading a whole row group decodes each chunk once."""
         starts = self.values("row_group_start")
-        return np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        lengths = np.diff(starts)
+        if len(starts) == 0 or starts[0] != 0 or starts[-1] != self.metadata.slots or np.any(lengths < 0):
+            msg = f"{self.path}: row_group_start does not rise from 0 to the {self.metadata.slots} slots"
+            raise StoreError(msg)
+        return np.repeat(np.arange(len(lengths)), lengths)
 
     def source_path(self, slot: int) -> str:
         """Return the path of a slot's source file, relative to the source folder."""
-        ends = self.values("source_path_offset")
-        blob = self.values("source_path")[ends[slot] : ends[slot + 1]]
-        return blob.tobytes().decode("utf-8", "surrogateescape")
+        starts, blob = self._source_paths
+        return blob[starts[slot] : starts[slot + 1]].tobytes().decode("utf-8", "surrogateescape")
+
+    @cached_property
+    def _source_paths(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+        return self.values("source_path_offset"), self.values("source_path")
 
     def _present(self, slots: Slots) -> npt.NDArray[np.intp]:
         """Return `slots` as an array, after checking that each holds a sample."""
@@ -135,6 +163,8 @@ class Split:
 
 class FixedSplit(Split):
     """A split of dense samples, ``(192, block_rows, block_cols)`` each."""
+
+    _OTHER_ARRAYS = FIXED_ARRAYS
 
     @cached_property
     def _reader(self) -> ChunkReader:
@@ -194,6 +224,8 @@ class FixedSplit(Split):
 
 class NativeSplit(Split):
     """A split whose samples keep their own grids and quantization tables."""
+
+    _SLOT_ARRAYS = NATIVE_SAMPLE_ARRAYS
 
     @cached_property
     def _readers(self) -> tuple[ChunkReader, ...]:

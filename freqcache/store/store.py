@@ -45,10 +45,16 @@ class Store:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).absolute()
-        if not self.path.exists():
+        try:
+            unfinished = (self.path / ".build").is_dir() and not (self.path / "zarr.json").exists()
+            missing = not self.path.exists()
+        except OSError as error:
+            msg = f"{path}: cannot be opened: {error.strerror}"
+            raise StoreError(msg) from error
+        if missing:
             msg = f"{path}: no such store"
             raise StoreError(msg)
-        if (self.path / ".build").is_dir():
+        if unfinished:
             msg = f"{path}: its build did not finish; repeat the build command to finish it"
             raise StoreError(msg)
         try:

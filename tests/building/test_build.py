@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from photographs import encoded
 
 import freqcache
 import freqcache.errors
@@ -20,6 +21,7 @@ from freqcache.building import BuildReport
 from freqcache.building import shard as shard_module
 from freqcache.errors import BuildError
 from freqcache.extraction import ExtractionOptions
+from freqcache.jpeg import read_coefficients
 from freqcache_formats.layout import NATIVE_FILL, Origin
 
 FIXED = BuildOptions(size=48)
@@ -189,7 +191,7 @@ def test_a_source_of_bad_files_only_leaves_no_store(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"none of its 1 files.*a/1\.jpg"):
         build(tmp_path / "source", tmp_path / "out.zarr")
     assert not (tmp_path / "out.zarr").exists()
-    assert "a/1.jpg" in (tmp_path / "out.ledger.jsonl").read_text()
+    assert "a/1.jpg" in (tmp_path / "out.zarr.ledger.jsonl").read_text()
 
 
 def test_a_file_damaged_inside_only_leaves_no_store_either(source: Path, tmp_path: Path) -> None:
@@ -282,3 +284,24 @@ def test_two_builds_into_one_store_are_refused(source: Path, tmp_path: Path) -> 
 def test_impossible_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(BuildError, match=next(iter(options)).replace("extraction", "on_corrupt")):
         BuildOptions(**options)
+
+
+def test_absurd_tables_are_clipped_and_counted(tmp_path: Path) -> None:
+    """A white block whose DC, by a table of large steps, is far beyond what pixels give."""
+    data = bytearray(encoded(1, 64, 64, quality=50))
+    table = data.index(b"\xff\xdb") + 5
+    data[table : table + 64] = bytes([255]) * 64
+    (tmp_path / "source" / "a").mkdir(parents=True)
+    (tmp_path / "source" / "a" / "1.jpg").write_bytes(bytes(data))
+    for exact, limit in ((True, 32767), (False, 127)):
+        out = tmp_path / f"{exact}.zarr"
+        report = build(tmp_path / "source", out, BuildOptions(size=64, exact=exact))
+        values = freqcache.open(out)["all"].read([0], freqcache.ChannelMask.load("all"))
+        assert np.abs(values.astype(int)).max() <= limit
+        dc = values[0, 0].astype(np.int64) * (1 if exact else 1024 / 127)
+        assert np.sign(dc).ravel().tolist() == np.sign(dc_of(bytes(data))).ravel().tolist()
+        assert (report.saturated > 0) == (np.abs(values.astype(int)).max() == limit)
+
+
+def dc_of(data: bytes) -> np.ndarray:
+    return read_coefficients(data).components[0].coefficients[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +158,9 @@ def test_computed_samples_use_the_tables_of_their_quality() -> None:
         tables = image.quantization
     for component, table in ((0, 0), (1, 1), (2, 1)):
         np.testing.assert_array_equal(sample.components[component].quantization[NATURAL_TO_ZIGZAG], tables[table])
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(SourceError, match="not a regular file"):
+        inspect(tmp_path / "pipe.jpg", DEFAULT)

@@ -63,3 +63,40 @@ def test_missing_folder_and_file(tmp_path: Path) -> None:
     touch(tmp_path, "file.jpg")
     with pytest.raises(BuildError, match="not a folder"):
         list_folder(tmp_path / "file.jpg")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("train/a/1.jpg", "val/a/1.jpg", "__MACOSX/x/1.jpg"), "also __MACOSX: a split or a class"),
+        (("train/a/1.jpg", "val/a/1.jpg", "valid/a/1.jpg"), "val/ and valid/ both mean the split 'val'"),
+    ],
+)
+def test_ambiguous_folders_are_refused(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+    with pytest.raises(BuildError, match=message):
+        list_folder(touch(tmp_path, *names))
+
+
+def test_what_is_not_taken_is_counted_or_named(tmp_path: Path) -> None:
+    tree = list_folder(touch(tmp_path, "a/1.jpg", "b/notes.txt", "stray.jpg"))
+    assert tree.classes == ("a",)
+    assert tree.empty_folders == ("b",)
+    assert tree.ignored == 2
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg", "elsewhere/deep/2.jpg")
+    (tmp_path / "elsewhere").rename(tmp_path.parent / f"{tmp_path.name}-elsewhere")
+    (tmp_path / "a" / "linked").symlink_to(tmp_path.parent / f"{tmp_path.name}-elsewhere")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path / "a")
+    assert [file.path for file in list_folder(tmp_path).splits[UNSPLIT]] == ["a/1.jpg", "a/linked/deep/2.jpg"]
+
+
+def test_an_empty_name_is_no_source() -> None:
+    with pytest.raises(BuildError, match="empty name"):
+        list_folder("")
+
+
+def test_names_too_long_for_the_system_are_one_line() -> None:
+    with pytest.raises(BuildError, match="cannot be listed"):
+        list_folder("x" * 300)

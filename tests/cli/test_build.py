@@ -24,14 +24,14 @@ def test_summary(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert f"{out}: 16 images in 2 classes (train 8, val 8)" in shown
     assert "16 extracted, 0 reduced, 0 computed, 1 failed" in shown
     assert "images/s" in shown
-    assert f"{tmp_path / 'out.ledger.jsonl'} lists 1 files" in shown
+    assert f"{tmp_path / 'out.zarr.ledger.jsonl'} lists 1 files" in shown
 
 
 def test_limits_refuse_by_the_header(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["build", str(source), str(tmp_path / "out.zarr"), "--workers", "1", "--max-pixels", "2500"]
     assert main(arguments) == 0
     assert ", 0 failed" not in capsys.readouterr().out
-    assert "2500" in (tmp_path / "out.ledger.jsonl").read_text()
+    assert "2500" in (tmp_path / "out.zarr.ledger.jsonl").read_text()
 
 
 def test_fixed(source: Path, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_damage_names_store_array_and_chunk(stores: Path, tmp_path: Path) -> Non
         split.read([0], ChannelMask.preset("6"))
     (tmp_path / "hurt.zarr" / "train" / "label" / "zarr.json").unlink()
     split = freqcache.open(tmp_path / "hurt.zarr")["train"]
-    with pytest.raises(StoreError, match="'label' cannot be read"):
+    with pytest.raises(StoreError, match=r"train/label: no readable array metadata"):
         split.read([0], ChannelMask.preset("6"))
 
 
@@ -172,3 +172,79 @@ def test_what_is_no_store_is_refused(tmp_path: Path, stores: Path) -> None:
         freqcache.open(tmp_path / "foreign.zarr")
     with pytest.raises(StoreError, match="no split 'test'; it has train, val"):
         freqcache.open(stores / "fixed.zarr")["test"]
+
+
+@pytest.mark.parametrize("name", ["label", "origin", "blocks", "offset", "row_group_start"])
+def test_a_missing_chunk_of_a_small_array_is_no_zeros(stores: Path, tmp_path: Path, name: str) -> None:
+    shutil.copytree(stores / "native.zarr", tmp_path / "hurt.zarr")
+    shutil.rmtree(tmp_path / "hurt.zarr" / "train" / name / "c")
+    split = freqcache.open(tmp_path / "hurt.zarr")["train"]
+    with pytest.raises(StoreError, match=f"train/{name}/c/0.*cannot be read"):
+        split.values(name)
+
+
+@pytest.mark.parametrize("name", ["label", "sampling", "source_path", "shard_digest"])
+def test_small_arrays_are_those_of_zarr(stores: Path, name: str) -> None:
+    np.testing.assert_array_equal(
+        native_split(stores).values(name), zarr.open_array(stores / "native.zarr" / "train" / name, mode="r")[...]
+    )
+
+
+def rewritten(stores: Path, out: Path, name: str, values: np.ndarray) -> NativeSplit:
+    """Copy the native store with one small array replaced, as another writer might."""
+    shutil.copytree(stores / "native.zarr", out)
+    old = zarr.open_array(out / "train" / name, mode="r")
+    compressors = json.loads((out / "train" / name / "zarr.json").read_text())["codecs"][1:]
+    shutil.rmtree(out / "train" / name)
+    array = zarr.create_array(
+        out / "train" / name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=(len(values), *old.chunks[1:])[: values.ndim],
+        compressors=compressors,
+        fill_value=0,
+    )
+    array[...] = values
+    split = freqcache.open(out)["train"]
+    assert isinstance(split, NativeSplit)
+    return split
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("label", np.zeros(14), "expected int64"),
+        ("label", np.zeros(3, dtype=np.int64), "expected int64 of shape .14,."),
+        ("label", np.full(14, 2), "has label 2, there are 2 classes"),
+        ("label", np.full(14, -1), "disagree about which of the slots are absent"),
+        ("row_group_start", np.array([0, 3]), "does not rise from 0 to the 14 slots"),
+    ],
+)
+def test_small_arrays_that_make_no_sense_are_refused(
+    stores: Path, tmp_path: Path, name: str, values: np.ndarray, message: str
+) -> None:
+    split = rewritten(stores, tmp_path / "odd.zarr", name, values)
+    with pytest.raises(StoreError, match=message):
+        _ = split.row_groups if name == "row_group_start" else (split.labels, split.slots)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [0, 0]}}},
+        {"shape": ["a", 3]},
+        {"codecs": []},
+        {"data_type": "float32"},
+    ],
+)
+def test_hostile_array_metadata_are_store_errors(stores: Path, tmp_path: Path, changes: dict[str, object]) -> None:
+    shutil.copytree(stores / "native.zarr", tmp_path / "odd.zarr")
+    path = tmp_path / "odd.zarr" / "train" / "y" / "zarr.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(StoreError, match="train/y"):
+        freqcache.open(tmp_path / "odd.zarr")["train"].read([0], ChannelMask.preset("6"))
+
+
+def test_a_split_name_cannot_lead_out_of_the_store(stores: Path, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="splits"):
+        freqcache.open(edited(stores, tmp_path / "odd.zarr", splits=["../../fixed.zarr/train"]))

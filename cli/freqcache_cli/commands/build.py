@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,20 +11,14 @@ if TYPE_CHECKING:
     from freqcache.building import BuildReport
 
 
-class _SizeOrNone(click.ParamType[int | None]):
-    """A number of pixels, or the word none."""
-
-    name = "PIXELS|none"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        if value is None or isinstance(value, int):
-            return value
-        if str(value).lower() == "none":
-            return None
-        try:
-            return int(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number of pixels nor none", param, ctx)
+def _pixels_or_none(_context: click.Context, _parameter: click.Parameter, value: str) -> int | None:
+    if value.lower() == "none":
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        msg = f"{value!r} is neither a number of pixels nor none"
+        raise click.BadParameter(msg) from None
 
 
 @click.command()
@@ -39,8 +33,9 @@ class _SizeOrNone(click.ParamType[int | None]):
 @click.option("--exact", is_flag=True, help="With --size: int16 with steps of 1 instead of int8.")
 @click.option(
     "--max-size",
-    type=_SizeOrNone(),
-    default=512,
+    metavar="PIXELS|none",
+    callback=_pixels_or_none,
+    default="512",
     show_default=True,
     help="Native caches: reduce images with a longer side to fit; none for no limit.",
 )
@@ -127,7 +122,11 @@ def summary(report: BuildReport) -> str:
     if report.n_resumed:
         lines.append(f"  resumed  {report.n_resumed} shards were done already")
     if report.ignored:
-        lines.append(f"  ignored  {report.ignored} files that are not named as images")
+        lines.append(f"  ignored  {report.ignored} files that are not named as images or not in a class folder")
+    if report.empty_folders:
+        lines.append(f"  empty    no image in {', '.join(report.empty_folders)}: not taken for a class")
+    if report.saturated:
+        lines.append(f"  clipped  {report.saturated} coefficients that did not fit the cache's steps")
     if report.ledger is not None:
         lines.append(f"  ledger   {report.ledger} lists {len(report.failures)} files with the reason")
     return "\n".join(lines)

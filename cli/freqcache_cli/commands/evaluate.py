@@ -10,7 +10,7 @@ import click
 @click.command("eval")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("cache", required=False)
-@click.option("--batch-size", default=64, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def command(run: Path, cache: str | None, batch_size: int, device: str) -> None:
     """Print the accuracy of RUN on the validation images of its cache, or of CACHE."""

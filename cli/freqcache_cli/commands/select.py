@@ -41,6 +41,10 @@ def command(
     from freqcache.training.runs import MASK
 
     reporter = TerminalReporter()
+    path = run / MASK if out is None else out
+    if out is not None and not path.parent.is_dir():  # before minutes of work, not after
+        msg = f"{path.parent}: no such folder to write {path.name} to"
+        raise click.ClickException(msg)
     trained = load_run(run)
     probabilities = channel_probabilities(trained, cache, device=device, reporter=reporter)
     origin: dict[str, Any] = {"cache": trained.cache, "size": trained.config.size}
@@ -50,7 +54,6 @@ def command(
         selection = select_top_k(probabilities, 24 if k is None else k, allow_ties=allow_ties, **origin)
     for warning in selection.warnings:
         reporter.warn(warning)
-    path = run / MASK if out is None else out
     selection.mask.write(path)
     parts = ", ".join(
         f"{name} {len(kept)}" for name, kept in zip(("Y", "Cb", "Cr"), selection.mask.frequencies, strict=True)

@@ -1,0 +1,125 @@
+"""What a build may touch at its place, and what it makes of an earlier build's state."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from photographs import write_tree
+
+import freqcache
+from freqcache.building.journal import Journal
+from freqcache.errors import BuildError
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tree(tmp_path_factory.mktemp("journal") / "photos", per_class=2)
+
+
+def build(photos: Path, out: Path, **keywords: object) -> None:
+    freqcache.build(photos, out, workers=1, quiet=True, **keywords)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Sources/main.swift", ".build/debug.yaml"),
+        (".build/state.json",),
+        (".build/lock", "train/notes.txt"),
+        ("zarr.json",),
+        ("train/photo.jpg",),
+    ],
+)
+def test_what_no_build_made_is_left_alone(
+    photos: Path, tmp_path: Path, names: tuple[str, ...], overwrite: bool
+) -> None:
+    out = tmp_path / "project"
+    for name in names:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("{}")
+    with pytest.raises(BuildError, match="not a freqcache store; it is left alone"):
+        build(photos, out, overwrite=overwrite)
+    assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == set(names)
+
+
+def test_overwriting_leaves_other_files_in_the_store(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.zarr"
+    build(photos, out)
+    (out / "notes.txt").write_text("precious")
+    build(photos, out, options=freqcache.BuildOptions(seed=1), overwrite=True)
+    assert (out / "notes.txt").read_text() == "precious"
+    assert freqcache.open(out).metadata.options["seed"] == 1
+
+
+def test_a_crash_before_the_state_is_written_is_no_obstacle(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.zarr" / ".build").mkdir(parents=True)
+    (tmp_path / "out.zarr" / ".build" / "lock").write_text("")
+    build(photos, tmp_path / "out.zarr")
+    assert len(freqcache.open(tmp_path / "out.zarr")["train"]) == 4
+
+
+def test_a_crash_after_the_root_is_written_leaves_a_complete_store(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.zarr"
+    build(photos, out)
+    (out / ".build").mkdir()
+    (out / ".build" / "state.json").write_text(json.dumps({"format": "freqcache-build", "fingerprint": "x"}))
+    assert len(freqcache.open(out)["train"]) == 4
+    with pytest.raises(BuildError, match="exists and is complete"):
+        build(photos, out)
+
+
+@pytest.mark.parametrize("fault", ["record cut", "shard gone", "shard cut"])
+def test_damaged_records_and_shards_are_made_again(
+    photos: Path, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.zarr"
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("freqcache.building.run.write_split", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build(photos, out)
+    record = out / ".build" / "train-000000.npz"
+    shard = out / "train" / "y" / "c" / "0" / "0"
+    if fault == "record cut":
+        record.write_bytes(record.read_bytes()[:100])
+    elif fault == "shard cut":
+        shard.write_bytes(shard.read_bytes()[:-1])
+    else:
+        shard.unlink()
+    report = freqcache.build(photos, out, workers=1, quiet=True)
+    assert report.n_resumed == 1
+    mask = freqcache.ChannelMask.load("all")
+    for split in ("train", "val"):
+        assert len(freqcache.open(out)[split].read([0, 1, 2, 3], mask)) == 4
+
+
+def test_an_identical_unfinished_build_is_finished_even_with_overwrite(photos: Path, tmp_path: Path) -> None:
+    with Journal(tmp_path / "out.zarr", "same", overwrite=True) as journal:
+        journal.record("train", 0).write_text("kept")
+    with Journal(tmp_path / "out.zarr", "same", overwrite=True) as journal:
+        assert journal.record("train", 0).exists()
+    with Journal(tmp_path / "out.zarr", "other", overwrite=True) as journal:
+        assert not journal.record("train", 0).exists()
+
+
+def test_places_that_touch_the_source_are_refused(photos: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "photos"
+    shutil.copytree(photos, copy)
+    for out in (copy, copy / "out.zarr", tmp_path):
+        with pytest.raises(BuildError, match="its own source"):
+            build(copy, out, overwrite=True)
+    with pytest.raises(BuildError, match="empty name"):
+        freqcache.build(copy, "", workers=1)
+
+
+def test_a_link_is_followed(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "real.zarr")
+    build(photos, tmp_path / "link.zarr")
+    assert freqcache.open(tmp_path / "real.zarr").id == freqcache.open(tmp_path / "link.zarr").id
