@@ -1,6 +1,6 @@
 """The whole road on the photographs that ship with the package: build, gates, mask, small network, table.
 
-About two minutes on two cores. The network and the training are far too small to say anything about accuracy;
+Two to three minutes on two cores. The network and the training are far too small to say anything about accuracy;
 ``docs/results.md`` has numbers that mean something.
 """
 

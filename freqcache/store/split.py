@@ -285,12 +285,20 @@ class NativeSplit(Split):
         reader = self._readers[component]
         offsets = self._geometry["offset"][wanted, component]
         grids = self._geometry["blocks"][wanted, component]
+        length = reader.geometry.chunk[1]
+        groups = offsets // length
+        sizes = grids[:, 0].astype(np.int64) * grids[:, 1]
+        filled = sizes > 0
+        outside = (grids < 0).any(axis=1) | (
+            filled & ((offsets < 0) | (groups >= reader.geometry.n_groups) | (offsets % length + sizes > length))
+        )
+        if outside.any():
+            slot = wanted[np.flatnonzero(outside)[0]]
+            msg = f"{reader.path}: the blocks of slot {slot} do not lie in one chunk of the array"
+            raise StoreError(msg)
         planes = [
             (position, np.empty((len(frequencies), *grid), dtype=np.int16)) for position, grid in enumerate(grids)
         ]
-        length = reader.geometry.chunk[1]
-        groups = offsets // length
-        filled = grids[:, 0] * grids[:, 1] > 0
         for group in np.unique(groups[filled]):
             here = np.flatnonzero(filled & (groups == group))
             for row, frequency in enumerate(frequencies):

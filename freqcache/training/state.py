@@ -171,6 +171,9 @@ def announce(state: TrainingState) -> None:
         f"data       {dataset.cache_path}: {len(data.train)} images to train on, {len(data.val)} to validate "
         f"on, {len(dataset.classes)} classes, {dataset.bytes_per_image / 1024:.1f} KiB read per image"
     )
+    reference = None if config.channels is None else config.channels.cache
+    if reference is not None and reference.id != dataset.cache_id:
+        state.reporter.line(f"           the mask was selected on another cache, {reference.path}")
     if data.held_out:
         state.reporter.line(
             f"           one split, {data.val.name!r}: {config.val_fraction:.0%} of each class is held out"

@@ -48,12 +48,6 @@ UNSEEN = {
 """Invalid examples that freqcache may read without an error, and why."""
 
 
-DEFECTS = {
-    "past-its-chunk": "a ValueError from numpy: the end of a sample's blocks is not compared with its chunk's",
-}
-"""Invalid examples that freqcache refuses with an exception that is not one of its own: to be mended in the reader."""
-
-
 def read_everything(store: Path) -> dict[str, Any]:
     """Return the canonical dump of a store, read with freqcache alone."""
     opened = freqcache.open(store)
@@ -116,12 +110,7 @@ def test_the_checker_finds_the_one_fault(name: str, tmp_path: Path) -> None:
     assert sorted({problem.kind for problem in found}) == INVALID[name]["kinds"], found
 
 
-def invalid_for_the_reader() -> list[Any]:
-    defect = {name: [pytest.mark.xfail(reason=reason, strict=True)] for name, reason in DEFECTS.items()}
-    return [pytest.param(name, marks=defect.get(name, [])) for name in INVALID]
-
-
-@pytest.mark.parametrize("name", invalid_for_the_reader())
+@pytest.mark.parametrize("name", INVALID)
 def test_reader_refuses_what_it_can_notice(name: str, tmp_path: Path) -> None:
     store = assemble(name, tmp_path / "store")
     if name not in UNSEEN:

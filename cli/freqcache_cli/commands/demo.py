@@ -21,7 +21,7 @@ import click
 def command(out: Path, *, k: int, epochs: int, seed: int) -> None:
     """Build, train with gates, select channels and train on those, on 150 photographs of flowers.
 
-    Takes about two minutes on two cores. It shows the road, not the accuracy that can be reached.
+    Takes two to three minutes on two cores. It shows the road, not the accuracy that can be reached.
     """
     from freqcache.demo import run_demo
     from freqcache.training import TerminalReporter

@@ -1,0 +1,66 @@
+"""Parses shard files byte by byte: the index at the end, its checksum, and where each inner chunk lies.
+
+A Zarr library returns fill values for a shard or a chunk that is missing, so whether everything is present can only be
+seen here. Chunks are not decoded here. Source: Zarr v3, codecs ``sharding_indexed`` and ``crc32c``; RFC 3720 for the
+polynomial of CRC-32C.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+CRC_BYTES = 4
+MISSING = 2**64 - 1
+
+
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        value = byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return tuple(table)
+
+
+_TABLE = _crc_table()
+
+
+def crc32c(data: bytes) -> int:
+    """Return the CRC-32C (Castagnoli) of some bytes."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value = value >> 8 ^ _TABLE[(value ^ byte) & 0xFF]
+    return value ^ 0xFFFFFFFF
+
+
+def digest(path: Path) -> bytes:
+    """Return the BLAKE2b-128 of a file."""
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+
+
+def read_index(path: Path, n_chunks: int) -> npt.NDArray[np.uint64] | None:
+    """Return a shard's index.
+
+    Returns
+    -------
+    (n_chunks, 2) uint64, or None
+        Offset and length of each inner chunk in C order, both 2**64 - 1 for a missing one; None if the file is too
+        short or its last bytes are no index of that many chunks with a fitting checksum.
+    """
+    length = 16 * n_chunks
+    tail = path.read_bytes()[-(length + CRC_BYTES) :]
+    if len(tail) != length + CRC_BYTES or crc32c(tail[:length]) != int.from_bytes(tail[length:], "little"):
+        return None
+    return np.frombuffer(tail[:length], dtype="<u8").reshape(n_chunks, 2)
+
+
+def write_index(path: Path, index: npt.NDArray[np.uint64]) -> None:
+    """Replace a shard's index, with a fitting checksum: how the damaged examples are made."""
+    data = index.astype("<u8").tobytes()
+    body = path.read_bytes()[: -(len(data) + CRC_BYTES)]
+    path.write_bytes(body + data + crc32c(data).to_bytes(CRC_BYTES, "little"))
