@@ -58,7 +58,9 @@ def main() -> None:
     for seed in options.seeds:
         for name in ORDER:
             folder = work / "runs" / f"{name}-s{seed}"
-            if not finished(folder):
+            if (folder / "checkpoint.pt").exists() and not finished(folder):
+                run(["freqcache", "train", "--resume", str(folder)])
+            elif not finished(folder):
                 words = [word.format(cache=cache, work=work, seed=seed) for word in ROWS[name][1]]
                 run(["freqcache", "train", *words, *COMMON, "--seed", str(seed), "--out", str(folder)])
     print(f"| network | {' | '.join(f'seed {seed}' for seed in options.seeds)} | mean | spread | KiB/image | GMAC |")
@@ -70,7 +72,7 @@ def main() -> None:
         kib = statistics.mean(document["bytes_per_image"] for document in documents) / 1024
         spread = f"{statistics.stdev(scores):.3f}" if len(scores) > 1 else "-"
         cells = [*(f"{score:.3f}" for score in scores), f"{statistics.mean(scores):.3f}", spread]
-        print(f"| {title} | {' | '.join(cells)} | {kib:.1f} | {documents[0]['cost']['gmac']:.3f} |")
+        print(f"| {title} | {' | '.join(cells)} | {kib:.1f} | {documents[0]['gmac']:.3f} |")
 
 
 if __name__ == "__main__":
