@@ -93,10 +93,14 @@ def run_demo(
     """
     reporter = reporter or SilentReporter()
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        msg = f"{out}: exists and is not empty; name another folder with --out"
-        raise TrainingError(msg)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            msg = f"{out}: exists and is not an empty folder; name another with --out"
+            raise TrainingError(msg)
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{out}: cannot be made: {error.strerror}"
+        raise TrainingError(msg) from error
     cache = out / "flowers.zarr"
     report = build(photographs(), cache, BuildOptions(size=SIZE), quiet=isinstance(reporter, SilentReporter))
     reporter.line(

@@ -7,7 +7,6 @@ is a function of the seed and the epoch alone.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
@@ -20,7 +19,9 @@ from freqcache.dataset import FrequencyDataset
 
 _WINDOW: Final = 1024
 _READ_BATCH: Final = 256
-_MEMORY_SHARE: Final = 4
+
+IN_MEMORY_BYTES: Final = 2 << 30
+"""Items that take at most so much are held in memory."""
 
 
 class FrequencyLoader:
@@ -41,7 +42,8 @@ class FrequencyLoader:
     indices : array of int, optional
         The items to visit; all by default.
     in_memory : bool or "auto"
-        Hold all items in memory; "auto" does so when they take at most a quarter of the machine's memory.
+        Hold all items in memory; "auto" does so when they take at most 2 GiB, on every machine alike: the two
+        orders differ, and the same seed must give the same run.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class FrequencyLoader:
         self.drop_last = drop_last
         self.epoch = 0
         self.indices = np.arange(len(dataset)) if indices is None else np.sort(np.asarray(indices, dtype=np.intp))
-        self.in_memory = self.n_bytes <= _physical_memory() // _MEMORY_SHARE if in_memory == "auto" else in_memory
+        self.in_memory = self.n_bytes <= IN_MEMORY_BYTES if in_memory == "auto" else in_memory
         self._held: Tensor | None = None
 
     @property
@@ -138,7 +140,3 @@ class FrequencyLoader:
 
     def _labels(self, indices: npt.NDArray[np.intp]) -> Tensor:
         return torch.from_numpy(self.dataset.labels[indices])
-
-
-def _physical_memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

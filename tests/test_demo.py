@@ -38,6 +38,6 @@ def test_the_whole_road(tmp_path: Path) -> None:
 
 def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(TrainingError, match="is not empty"):
+    with pytest.raises(TrainingError, match="not an empty folder"):
         run_demo(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("freqcache: interrupted; the same command goes on from here", err=True)
+        click.echo("freqcache: interrupted", err=True)
         return 130
     except FreqcacheError as error:
         click.echo(f"freqcache: error: {error}", err=True)

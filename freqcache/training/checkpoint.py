@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,9 +50,10 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # torch's own writer reports a full disk as RuntimeError
         temporary.unlink(missing_ok=True)
-        msg = f"{path}: cannot write the checkpoint: {error}"
+        reason = str(error).partition("\n")[0]
+        msg = f"{path}: cannot write the checkpoint: {reason}"
         raise TrainingError(msg) from error
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -68,13 +71,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         If the file is missing, damaged, or not a checkpoint of a known version.
     """
     try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch.load leaves the archive's checksums alone
+        if damaged is not None:
+            msg = f"{path}: not a readable checkpoint: {damaged} fails its checksum"
+            raise TrainingError(msg)
         document = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         msg = f"{path}: no such checkpoint"
         raise TrainingError(msg) from None
+    except (zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
+        msg = f"{path}: not a readable checkpoint: {error}"
+        raise TrainingError(msg) from error
     except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).partition("\n")[0]
-        msg = f"{path}: not a readable checkpoint: {reason}"
+        msg = f"{path}: not a readable checkpoint: its content cannot be loaded as plain tensors and numbers"
         raise TrainingError(msg) from error
     if not isinstance(document, dict) or document.get("format") != CHECKPOINT_FORMAT:
         msg = f"{path}: not a freqcache checkpoint"

@@ -16,6 +16,11 @@ from freqcache_formats.mask import ChannelMask
 SCHEDULES: Final = ("one-cycle", "cosine")
 DEVICES: Final = ("auto", "cpu", "cuda")
 
+# What is certainly a slip of the fingers; beyond these, allocators and thread libraries end the process themselves.
+MAX_WIDTH: Final = 16
+MAX_SIZE: Final = 4096
+MAX_THREADS: Final = 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -104,9 +109,16 @@ class RunConfig:
             yield "a gate chooses frequency channels, and --input rgb has none"
         if self.input == "rgb" and self.channels is not None and len(self.channels) < 192:
             yield f"--input rgb reconstructs pixels from all 192 channels, the mask has {len(self.channels)}"
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                yield f"{name} must be at least 1, found {getattr(self, name)}"
+        if self.epochs < 1:
+            yield f"epochs must be at least 1, found {self.epochs}"
+        if self.batch_size < 2:
+            yield f"batch_size must be at least 2 (BatchNorm needs more than one image), found {self.batch_size}"
+        if self.seed >= 2**63:
+            yield f"seed must be below 2**63, found {self.seed}"
+        if self.width > MAX_WIDTH:
+            yield f"width must be at most {MAX_WIDTH}, found {self.width}"
+        if self.size is not None and self.size > MAX_SIZE:
+            yield f"size must be at most {MAX_SIZE} pixels, found {self.size}"
         for name in ("lr", "tau", "width"):
             if not (isfinite(getattr(self, name)) and getattr(self, name) > 0):
                 yield f"{name} must be positive, found {getattr(self, name)}"
@@ -118,8 +130,8 @@ class RunConfig:
                 yield f"{name} must be in [0, 1), found {getattr(self, name)}"
         if not 0 < self.val_fraction < 1:
             yield f"val_fraction must be in (0, 1), found {self.val_fraction}"
-        if self.threads is not None and self.threads < 1:
-            yield f"threads must be at least 1, found {self.threads}"
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            yield f"threads must be in 1..{MAX_THREADS}, found {self.threads}"
         for name, known in (("schedule", SCHEDULES), ("device", DEVICES), ("input", ("dct", "rgb"))):
             if getattr(self, name) not in known:
                 yield f"{name} must be one of {', '.join(known)}, found {getattr(self, name)!r}"

@@ -243,6 +243,9 @@ def pool_gates(indices: npt.NDArray[np.intp], result: EvalResult, *, source: str
     if result.probabilities is None or result.open_share is None:
         msg = f"{source}: this run has no gates, so there is nothing to select by; train one with --gate"
         raise TrainingError(msg)
+    if not np.isfinite(result.probabilities).all():
+        msg = f"{source}: the gates' probabilities are not finite: the run has diverged"
+        raise TrainingError(msg)
     return ChannelProbabilities.of(
         indices, result.probabilities, result.open_share, images=result.images, source=source
     )

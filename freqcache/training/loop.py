@@ -30,7 +30,7 @@ from freqcache.training.evaluation import EvalResult, evaluate_model, open_run_d
 from freqcache.training.finish import SelectedChannels, select_channels
 from freqcache.training.optim import learning_rate
 from freqcache.training.report import Reporter, SilentReporter
-from freqcache.training.runs import create_run, default_run_path, load_run, write_metrics
+from freqcache.training.runs import MASK, create_run, default_run_path, load_run, write_metrics
 from freqcache.training.state import (
     TrainingState,
     announce,
@@ -112,25 +112,34 @@ def train(
     config = resolve_size(config)
     with _isolated(config):
         data = open_data(config)
-        if config.gate and not 1 <= k <= len(data.train.dataset.channels):
-            msg = f"cannot select {k} of {len(data.train.dataset.channels)} channels"
-            raise TrainingError(msg)
+        _check_k(config, k, len(data.train.dataset.channels))
         path = default_run_path(config) if out is None else Path(out)
         state = prepare(config, path, data, reporter or SilentReporter())
+        state.k = k
+        rows, cols = data.train.dataset.grid
+        if config.shift >= max(rows, cols):
+            msg = f"shift must be less than the grid of {rows}x{cols} blocks, found {config.shift}"
+            raise TrainingError(msg)
         create_run(path, describe_run(state))
         announce(state)
-        return _run(state, k)
+        return _run(state)
 
 
-def resume(run: str | Path, *, k: int = 24, device: str = "auto", reporter: Reporter | None = None) -> RunResult:
+def resume(
+    run: str | Path, *, k: int | None = None, device: str | None = None, reporter: Reporter | None = None
+) -> RunResult:
     """Go on with a run from its last checkpoint to its last epoch.
 
     Parameters
     ----------
     run : path
         Run folder.
-    k, device, reporter
-        As for :func:`train`; everything else is the run's own configuration.
+    k : int, optional
+        Channels of the mask; the run's own by default. A finished run's mask is left alone without it.
+    device : str, optional
+        The run's own by default, like everything else of its configuration.
+    reporter : Reporter, optional
+        Silent without.
 
     Returns
     -------
@@ -147,9 +156,13 @@ def resume(run: str | Path, *, k: int = 24, device: str = "auto", reporter: Repo
         data = open_run_data(trained)
         state = prepare(config, trained.path, data, reporter or SilentReporter(), device=device)
         restore_state(state, trained)
+        if k is not None:
+            _check_k(config, k, len(state.channels))
+            state.k = k
         done = len(state.history)
         state.reporter.line(f"{trained.path}: going on after epoch {done} of {config.epochs}")
-        return _run(state, k)
+        keep = k is None and done >= config.epochs and (trained.path / MASK).exists()
+        return _run(state, select=not keep)
 
 
 @contextmanager
@@ -166,13 +179,22 @@ def _isolated(config: RunConfig) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def _run(state: TrainingState, k: int) -> RunResult:
+def _check_k(config: RunConfig, k: int, channels: int) -> None:
+    if config.gate and not 1 <= k <= channels:
+        msg = f"cannot select {k} of {channels} channels"
+        raise TrainingError(msg)
+
+
+def _run(state: TrainingState, *, select: bool = True) -> RunResult:
     """Train the epochs that are missing, and finish."""
     config, reporter = state.config, state.reporter
     result: EvalResult | None = None
     for epoch in range(len(state.history), config.epochs):
         metrics = {"epoch": epoch + 1, **_train_epoch(state, epoch)}
         result = _validate(state)
+        if not isfinite(result.loss):  # before the checkpoint: the last good one survives
+            msg = f"the validation loss is not finite after epoch {epoch + 1}; {_advice(config)}"
+            raise TrainingError(msg)
         metrics |= {"val_loss": result.loss, "val_top1": result.top1, "val_top5": result.top5}
         if result.channels_expected is not None and result.channels_open is not None:
             metrics |= {
@@ -187,9 +209,9 @@ def _run(state: TrainingState, k: int) -> RunResult:
         result = _validate(state)
     selected = None
     warnings: tuple[str, ...] = ()
-    if config.gate:
+    if config.gate and select:
         selected = select_channels(
-            state.path, state.channels, result, k=k, cache=cache_reference(state), size=config.size
+            state.path, state.channels, result, k=state.k, cache=cache_reference(state), size=config.size
         )
         warnings = selected.warnings
         for warning in warnings:
@@ -265,11 +287,15 @@ def _loss(output: NetworkOutput, labels: Tensor, config: RunConfig) -> tuple[Ten
 
 def _check_finite(total: float, epoch: int, step: int, config: RunConfig) -> None:
     if not isfinite(total):
-        msg = (
-            f"the loss is no longer finite at epoch {epoch + 1}, step {step + 1}; "
-            f"try a learning rate below {config.lr:g}"
-        )
+        msg = f"the loss is no longer finite at epoch {epoch + 1}, step {step + 1}; {_advice(config)}"
         raise TrainingError(msg)
+
+
+def _advice(config: RunConfig) -> str:
+    return (
+        f"try less than lr {config.lr:g}, lam {config.lam:g} or weight decay {config.weight_decay:g}, "
+        f"or more than tau {config.tau:g}"
+    )
 
 
 def _validate(state: TrainingState) -> EvalResult:

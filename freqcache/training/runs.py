@@ -20,7 +20,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from freqcache.errors import TrainingError
+from freqcache.errors import FreqcacheError, TrainingError
 from freqcache.gates import ChannelGate, GatedNetwork
 from freqcache.models import create_model
 from freqcache.training.checkpoint import load_checkpoint
@@ -58,8 +58,10 @@ def create_run(path: Path, document: Mapping[str, Any]) -> None:
         If something is there already, or the folder cannot be made.
     """
     try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            msg = f"{path}: exists already; name another folder, or go on with --resume {path}"
+        if path.exists() and not _is_reusable(path):
+            msg = f"{path}: exists already; name another folder"
+            if (path / CHECKPOINT).exists():
+                msg += f", or go on with --resume {path}"
             raise TrainingError(msg)
         path.mkdir(parents=True, exist_ok=True)
         (path / CONFIG).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -68,10 +70,21 @@ def create_run(path: Path, document: Mapping[str, Any]) -> None:
         raise TrainingError(msg) from error
 
 
+def _is_reusable(path: Path) -> bool:
+    """Whether a folder is empty, or holds a run that failed before its first checkpoint."""
+    return path.is_dir() and {entry.name for entry in path.iterdir()} <= {CONFIG}
+
+
 def write_metrics(path: Path, history: Iterable[Mapping[str, Any]]) -> None:
     """Write metrics.jsonl anew: one line per epoch."""
     text = "".join(json.dumps(entry) + "\n" for entry in history)
-    (path / METRICS).write_text(text, encoding="utf-8")
+    partial = path / f"{METRICS}.partial"
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path / METRICS)
+    except OSError as error:
+        msg = f"{path / METRICS}: cannot be written: {error.strerror}"
+        raise TrainingError(msg) from error
 
 
 def build_network(config: RunConfig, *, channels: int, classes: int) -> GatedNetwork:
@@ -156,7 +169,7 @@ def load_run(path: str | Path) -> TrainedRun:
             model=model.eval(),
             checkpoint=content,
         )
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError, FreqcacheError) as error:
+        reason = " ".join(str(error).split())[:200]
         msg = f"{path / CHECKPOINT}: inconsistent checkpoint: {reason}"
         raise TrainingError(msg) from error

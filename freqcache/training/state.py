@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import freqcache
+from freqcache.errors import TrainingError
 from freqcache.gates import GatedNetwork
 from freqcache.models import NetworkCost, count_cost
 from freqcache.training.checkpoint import save_checkpoint
@@ -43,6 +44,7 @@ class TrainingState:
     noise: torch.Generator
     cost: NetworkCost
     reporter: Reporter
+    k: int = 24
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -108,6 +110,7 @@ def save_state(state: TrainingState) -> None:
         "grid": list(state.data.train.dataset.grid),
         "cache": {"path": cache.path, "id": cache.id},
         "epoch": len(state.history),
+        "k": state.k,
         "history": state.history,
         "optimizer": state.optimizer.state_dict(),
         "rng": {
@@ -120,15 +123,29 @@ def save_state(state: TrainingState) -> None:
 
 
 def restore_state(state: TrainingState, trained: TrainedRun) -> None:
-    """Put a checkpoint's weights, optimizer, metrics and generators in place."""
+    """Put a checkpoint's weights, optimizer, metrics and generators in place.
+
+    Raises
+    ------
+    TrainingError
+        If the checkpoint lacks any of them.
+    """
     content = trained.checkpoint
-    state.model.load_state_dict(trained.model.state_dict())
-    state.optimizer.load_state_dict(content["optimizer"])
-    state.history = list(content["history"])
-    state.augment.set_state(content["rng"]["augment"])
-    if state.noise.get_state().shape == content["rng"]["noise"].shape:  # else: another kind of device
-        state.noise.set_state(content["rng"]["noise"])
-    torch.set_rng_state(content["rng"]["torch"])
+    try:
+        state.model.load_state_dict(trained.model.state_dict())
+        state.optimizer.load_state_dict(content["optimizer"])
+        state.history = list(content["history"])
+        state.k = int(content["k"])
+        state.augment.set_state(content["rng"]["augment"])
+        if state.noise.get_state().shape == content["rng"]["noise"].shape:  # else: another kind of device
+            state.noise.set_state(content["rng"]["noise"])
+        torch.set_rng_state(content["rng"]["torch"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        msg = f"{trained.path / CHECKPOINT}: cannot go on from it: {reason}"
+        raise TrainingError(msg) from error
+    for stale in state.path.glob(f".{CHECKPOINT}.*.tmp"):  # of a run killed while it saved
+        stale.unlink(missing_ok=True)
     write_metrics(state.path, state.history)  # drops what a killed process wrote after the checkpoint
 
 

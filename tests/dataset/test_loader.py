@@ -82,7 +82,7 @@ def test_streamed_row_groups_are_read_once(dataset: FrequencyDataset, monkeypatc
 
 def test_small_splits_are_held_in_memory(dataset: FrequencyDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     assert FrequencyLoader(dataset, 7, shuffle=True).in_memory
-    monkeypatch.setattr("freqcache.loader._physical_memory", lambda: 1000)
+    monkeypatch.setattr("freqcache.loader.IN_MEMORY_BYTES", 1000)
     assert not FrequencyLoader(dataset, 7, shuffle=True).in_memory
 
 

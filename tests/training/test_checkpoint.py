@@ -83,3 +83,14 @@ def test_foreign_files_are_refused(tmp_path, document, words):
     torch.save(document, tmp_path / "checkpoint.pt")
     with pytest.raises(TrainingError, match=words):
         load_checkpoint(tmp_path / "checkpoint.pt")
+
+
+def test_a_flipped_bit_of_a_weight_is_found(tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"model": {"fc.weight": torch.full((64,), 1.5)}})
+    content = bytearray(path.read_bytes())
+    at = content.index(torch.full((64,), 1.5).numpy().tobytes())
+    content[at + 3] ^= 0x20
+    path.write_bytes(bytes(content))
+    with pytest.raises(TrainingError, match="fails its checksum"):
+        load_checkpoint(path)

@@ -102,3 +102,12 @@ def test_weight_decay_spares_batchnorm_and_biases():
         module = model.get_submodule(name.rpartition(".")[0])
         spared = isinstance(module, torch.nn.BatchNorm2d) or name.endswith("bias")
         assert value == (0.0 if spared else 0.01), name
+
+
+@pytest.mark.parametrize(
+    "change", [{"batch_size": 1}, {"seed": 2**63}, {"width": 17}, {"size": 4104}, {"threads": 100_000}]
+)
+def test_slips_of_the_fingers_are_refused(change):
+    (name,) = change
+    with pytest.raises(TrainingError, match=name):
+        RunConfig(cache="x", **change)

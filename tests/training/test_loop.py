@@ -260,7 +260,7 @@ def test_pixel_and_channel_runs_see_the_same_augmentation(cache, tmp_path):
 
 
 def test_a_loss_that_explodes_is_one_line(cache, tmp_path):
-    with pytest.raises(TrainingError, match=r"no longer finite at epoch \d+, step \d+.*below 1e\+20") as caught:
+    with pytest.raises(TrainingError, match=r"no longer finite at epoch \d+, step \d+.*less than lr 1e\+20") as caught:
         train(replace(STATIC, lr=1e20), out=tmp_path / "run")
     assert "\n" not in str(caught.value)
 
@@ -343,3 +343,44 @@ def test_an_inconsistent_checkpoint_is_refused(cache, tmp_path):
 def test_a_missing_device_is_said(cache, tmp_path):
     with pytest.raises(TrainingError, match="no CUDA device"):
         train(replace(STATIC, device="cuda"), out=tmp_path / "run")
+
+
+def test_a_resumed_run_keeps_its_own_k(cache, tmp_path):
+    first = train(GATED, out=tmp_path / "run", k=5)
+    mask = first.selected.mask_path
+    ChannelMask.read(mask)  # of five channels, chosen by the run
+    mask.write_text("chosen by hand")
+    assert resume(tmp_path / "run").selected is None
+    assert mask.read_text() == "chosen by hand"
+    assert len(resume(tmp_path / "run", k=4).selected.mask) == 4
+    mask.unlink()
+    assert len(resume(tmp_path / "run").selected.mask) == 5
+    with pytest.raises(TrainingError, match="cannot select 0 of"):
+        resume(tmp_path / "run", k=0)
+
+
+def test_a_run_that_diverges_in_validation_keeps_its_last_checkpoint(cache, tmp_path, monkeypatch):
+    real, calls = loop.evaluate_model, []
+
+    def diverging(*arguments, **keywords):
+        calls.append(1)
+        result = real(*arguments, **keywords)
+        return replace(result, loss=float("nan")) if len(calls) == 2 else result
+
+    monkeypatch.setattr(loop, "evaluate_model", diverging)
+    with pytest.raises(TrainingError, match="validation loss is not finite after epoch 2; try less than lr"):
+        train(STATIC, out=tmp_path / "run")
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_folder_of_a_run_that_never_saved_can_be_used_again(cache, tmp_path):
+    with pytest.raises(TrainingError, match="no longer finite"):
+        train(replace(STATIC, lr=1e20, epochs=1), out=tmp_path / "run")
+    assert [file.name for file in (tmp_path / "run").iterdir()] == ["config.json"]
+    train(replace(STATIC, epochs=1), out=tmp_path / "run")
+
+
+def test_a_shift_beyond_the_grid_is_refused(cache, tmp_path):
+    with pytest.raises(TrainingError, match="shift must be less than the grid of 4x4 blocks, found 4"):
+        train(replace(STATIC, shift=4), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

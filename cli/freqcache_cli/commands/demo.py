@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -31,4 +32,4 @@ def command(out: Path, *, k: int, epochs: int, seed: int) -> None:
     click.echo(f"mask       {result.mask}")
     if result.heatmap is not None:
         click.echo(f"heat map   {result.heatmap}")
-    click.echo(f"next       freqcache train --channels {result.mask}")
+    click.echo(f"next       freqcache train --channels {quote(str(result.mask))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -65,4 +66,4 @@ def command(
     if heatmap is not None:
         save_heatmap(heatmap, probabilities.values, selected=selection.mask, title=f"P(on), {run.name}")
         click.echo(f"{heatmap}: heat map")
-    click.echo(f"next       freqcache train --channels {path}")
+    click.echo(f"next       freqcache train --channels {quote(str(path))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -49,7 +50,9 @@ def command(context: click.Context, /, **options: Any) -> None:
     k, out, run = options.pop("k"), options.pop("out"), options.pop("run")
     if run is not None:
         _refuse_other_options(context)
-        result = resume(run, k=k, device=options["device"], reporter=reporter)
+        typed = {name for name in ("k", "device") if _is_typed(context, name)}
+        chosen = {"k": k, "device": options["device"]}
+        result = resume(run, reporter=reporter, **{name: chosen[name] for name in typed})
     else:
         cache, source, gate = options.pop("cache"), options.pop("channels"), options.pop("gate")
         channels = None if source is None else ChannelMask.load(source)
@@ -66,23 +69,25 @@ def command(context: click.Context, /, **options: Any) -> None:
     click.echo(f"accuracy   top-1 {result.top1:.4f}{top5} on the validation images")
     click.echo(f"run folder {result.path}")
     if result.selected is None:
-        click.echo(f"next       freqcache eval {result.path}")
+        click.echo(f"next       freqcache eval {quote(str(result.path))}")
     elif result.selected.mask_path is None:
-        click.echo(f"next       freqcache select {result.path} -k {k} -o mask.json --allow-ties")
+        click.echo(f"next       freqcache select {quote(str(result.path))} -k {k} -o mask.json --allow-ties")
     else:
-        click.echo(f"next       freqcache train --channels {result.selected.mask_path}")
+        click.echo(f"next       freqcache train --channels {quote(str(result.selected.mask_path))}")
+
+
+def _is_typed(context: click.Context, name: str) -> bool:
+    """Whether the user gave an option, so that it is not its default."""
+    return context.get_parameter_source(name) not in (click.core.ParameterSource.DEFAULT, None)
 
 
 def _refuse_other_options(context: click.Context) -> None:
     """Refuse what a resumed run would ignore: it keeps its own configuration."""
     allowed = {"run", "k", "device"}
-    default = click.core.ParameterSource.DEFAULT
     typed = [
         parameter.get_error_hint(context)
         for parameter in context.command.params
-        if parameter.name not in allowed
-        and parameter.name is not None
-        and context.get_parameter_source(parameter.name) not in (default, None)
+        if parameter.name not in allowed and parameter.name is not None and _is_typed(context, parameter.name)
     ]
     if typed:
         msg = f"--resume keeps the run's own configuration; drop {', '.join(typed)}"
