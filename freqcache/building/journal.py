@@ -100,6 +100,7 @@ class Journal:
             raise BuildError(msg)
         if self._is_complete():
             if not self._overwrite:
+                self._remove_leftovers()
                 msg = f"{self.store}: exists and is complete; --overwrite replaces it"
                 raise BuildError(msg)
             return
@@ -108,6 +109,13 @@ class Journal:
         if not begun and self._state() is None:
             msg = f"{self.store}: exists and is not a freqcache store; it is left alone"
             raise BuildError(msg)
+
+    def _remove_leftovers(self) -> None:
+        """Remove the journal of a build that was killed between its last act, the root metadata, and this."""
+        if self._state() is not None or (self.folder / "lock").is_file():
+            self._acquire()
+            shutil.rmtree(self.folder)
+            self._release()
 
     def _is_complete(self) -> bool:
         try:

@@ -70,6 +70,7 @@ def test_a_crash_after_the_root_is_written_leaves_a_complete_store(photos: Path,
     assert len(freqcache.open(out)["train"]) == 4
     with pytest.raises(BuildError, match="exists and is complete"):
         build(photos, out)
+    assert not (out / ".build").exists()
 
 
 @pytest.mark.parametrize("fault", ["record cut", "shard gone", "shard cut"])
