@@ -112,7 +112,8 @@ class Journal:
 
     def _remove_leftovers(self) -> None:
         """Remove the journal of a build that was killed between its last act, the root metadata, and this."""
-        if self._state() is not None or (self.folder / "lock").is_file():
+        ours = ("lock", "state.json", "state.json.partial")
+        if self.folder.is_dir() and all(p.name in ours or ".npz" in p.name for p in self.folder.iterdir()):
             self._acquire()
             shutil.rmtree(self.folder)
             self._release()
