@@ -181,7 +181,8 @@ def _finish(
         mine = [records[task.record] for task in tasks if task.split == plan.name]
         samples[plan.name] = sum(int(np.count_nonzero(r.samples["origin"] != Origin.ABSENT)) for r in mine)
         digests[plan.name] = write_split(journal.store, plan, mine, options)
-    ledger = _write_ledger(journal.store, failures, tree)
+    failures = _in_listing_order(failures, tree)
+    ledger = _write_ledger(journal.store, failures)
     write_root(journal.store, digests, tree.classes, options, f"freqcache {__version__}")
     journal.finish()
     bytes_in = sum(int(record.samples["source_bytes"].sum()) for record in records.values())
@@ -190,7 +191,7 @@ def _finish(
         splits=samples,
         n_classes=len(tree.classes),
         origins={o.name.lower(): int(np.count_nonzero(origins == o)) for o in Origin if o is not Origin.ABSENT},
-        failures=tuple(_in_listing_order(failures, tree)),
+        failures=tuple(failures),
         ledger=ledger,
         ignored=tree.ignored,
         empty_folders=tree.empty_folders,
@@ -205,9 +206,10 @@ def _finish(
 
 def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: SourceTree) -> BuildError:
     """Clear away a build in which every file failed, and return the error that says so."""
-    ledger = _write_ledger(journal.store, failures, tree)
+    failures = _in_listing_order(failures, tree)
+    ledger = _write_ledger(journal.store, failures)
     journal.discard()
-    first = _in_listing_order(failures, tree)[0]
+    first = failures[0]
     return BuildError(
         f"{tree.root}: none of its {tree.n_files} files could be used; the first: {first.path}: {first.reason} "
         f"(all of them: {ledger})"
@@ -219,10 +221,9 @@ def _in_listing_order(failures: Iterable[LedgerEntry], tree: SourceTree) -> list
     return sorted(failures, key=lambda entry: order[entry.path])
 
 
-def _write_ledger(out: Path, failures: Iterable[LedgerEntry], tree: SourceTree) -> Path | None:
+def _write_ledger(out: Path, entries: Sequence[LedgerEntry]) -> Path | None:
     """Write the list of failed files beside the store, one JSON object a line; remove an older one."""
     path = out.with_name(out.name + ".ledger.jsonl")
-    entries = _in_listing_order(failures, tree)
     if not entries:
         path.unlink(missing_ok=True)
         return None

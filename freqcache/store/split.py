@@ -122,8 +122,9 @@ class Split:
     @cached_property
     def slots(self) -> npt.NDArray[np.intp]:
         """(samples,) intp; the slots that hold a sample, increasing."""
-        slots = np.flatnonzero(self.values("origin") != Origin.ABSENT)
-        if len(slots) != self.metadata.samples or np.any((self.labels < 0) != (self.values("origin") == Origin.ABSENT)):
+        absent = self.values("origin") == Origin.ABSENT
+        slots = np.flatnonzero(~absent)
+        if len(slots) != self.metadata.samples or np.any((self.labels < 0) != absent):
             msg = f"{self.path}: samples, labels and origins disagree about which of the slots are absent"
             raise StoreError(msg)
         return slots
