@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import numba
+from numba import extending
 from numba.core import event
 
-__all__ = ["inlined", "kernel"]
+__all__ = ["inlined", "intrinsic", "kernel"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -70,6 +71,24 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """
     compiled: Callable[P, R] = numba.njit(nogil=True, forceinline=True)(function)
     return compiled
+
+
+def intrinsic(generator: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function for kernels out of one that generates its LLVM code.
+
+    Parameters
+    ----------
+    generator : callable
+        Takes the typing context and the types of the arguments; returns a signature and a code generator: see
+        ``numba.extending.intrinsic``.
+
+    Returns
+    -------
+    callable
+        What kernels call, without the typing context.
+    """
+    made: Callable[..., Any] = extending.intrinsic(generator)
+    return made
 
 
 def _compile(function: Callable[P, R], *, cache: bool) -> Callable[P, R]:

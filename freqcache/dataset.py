@@ -109,8 +109,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
 
     @property
     def cache_path(self) -> str:
-        """The store's absolute path."""
-        return str(self.store.path)
+        """The store's absolute path, or its URL."""
+        return self.store.location
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -124,7 +124,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         if isinstance(self._split, FixedSplit):
             return self._split.grid
         if self.size is None:
-            msg = f"{self.store.path}: samples of a native cache have no common grid; give a size"
+            msg = f"{self.store.location}: samples of a native cache have no common grid; give a size"
             raise StoreError(msg)
         return self.size // BLOCK_SIZE, self.size // BLOCK_SIZE
 

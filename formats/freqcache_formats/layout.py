@@ -32,6 +32,9 @@ FIXED_DTYPES: Final = {"int8": -128, "int16": -32768}
 ROW_GROUP_BLOCKS: Final = 65_536
 """Luma blocks that a native row group aims at (a single larger image makes a group of its own)."""
 
+BIT_SHUFFLE_UNIT: Final = 8
+"""A native chunk's length is a multiple of it: blosc stores a block of any other length without bit shuffle."""
+
 ROW_GROUP_SAMPLES: Final = 16
 """Samples in a row group of a fixed split: the chunk length of its first axis."""
 
@@ -90,6 +93,8 @@ SPLIT_ARRAYS: Final[dict[str, ArrayLayout]] = {
     "source_path_offset": ArrayLayout("int64", ("boundary",)),
     "row_group_start": ArrayLayout("int64", ("boundary",)),
     "shard_digest": ArrayLayout("uint8", ("array", "shard", "byte"), (-1, DIGEST_BYTES)),
+    "shard_bytes": ArrayLayout("int64", ("array", "shard"), (-1,)),
+    "shard_index_checksum": ArrayLayout("uint32", ("array", "shard"), (-1,)),
 }
 """The other arrays that every split has."""
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from freqcache.building.options import BuildOptions
 from freqcache.building.plan import SplitPlan
-from freqcache.building.shard import ShardRecord
+from freqcache.building.shard import SHARD_FILES, ShardRecord
 from freqcache.quantization import fixed_steps
 from freqcache.statistics import Accumulator
 from freqcache.store.codecs import ChunkCodec
@@ -68,13 +68,12 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], op
     paths = [slot.file.path.encode("utf-8", "surrogateescape") for slots in plan.groups for slot in slots]
     ends = np.cumsum([0, *map(len, paths)], dtype=np.int64)
     starts = np.cumsum([0, *map(len, plan.groups)], dtype=np.int64)
-    digests = np.stack([record.digests for record in records], axis=1)
     others: dict[str, npt.NDArray[Any]] = {
         "source_path": np.frombuffer(b"".join(paths), dtype=np.uint8),
         "source_path_offset": ends,
         "row_group_start": starts,
-        "shard_digest": digests,
     }
+    others |= {name: np.stack([record.files[name] for record in records], axis=1) for name in SHARD_FILES}
     for name, values in others.items():
         _write_array(group, name, values, SPLIT_ARRAYS[name].dimensions)
     if options.size is not None:

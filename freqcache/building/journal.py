@@ -21,6 +21,7 @@ from typing import Final, Self
 from freqcache.errors import BuildError, StoreError
 from freqcache.sources import SPLITS
 from freqcache.store.attributes import read_attributes
+from freqcache.store.places import LocalPlace
 from freqcache.store.shards import sync_folder
 
 _FOLDER: Final = ".build"
@@ -120,7 +121,7 @@ class Journal:
 
     def _is_complete(self) -> bool:
         try:
-            read_attributes(self.store)
+            read_attributes(LocalPlace(self.store))
         except StoreError:
             return False
         return True

@@ -22,6 +22,7 @@ from freqcache.sources import SourceFile, SourceTree
 from freqcache.store.columns import ArrayGeometry
 from freqcache_formats.channels import N_CHANNELS, N_FREQUENCIES
 from freqcache_formats.layout import (
+    BIT_SHUFFLE_UNIT,
     BLOCK_SIZE,
     COEFFICIENTS,
     COLUMNS,
@@ -166,8 +167,8 @@ def _native_arrays(groups: Sequence[Sequence[Slot]], per_shard: int) -> dict[str
     """Columns whose chunks are as long as the fullest row group needs, for each component by itself."""
     arrays = {}
     for component, name in enumerate(COLUMNS):
-        lengths = [sum(sum(slot.blocks[component : component + 1]) for slot in group) for group in groups]
-        length = max(1, *lengths)
+        fullest = max(sum(sum(slot.blocks[component : component + 1]) for slot in group) for group in groups)
+        length = max(1, -(-fullest // BIT_SHUFFLE_UNIT)) * BIT_SHUFFLE_UNIT
         arrays[name] = ArrayGeometry(
             shape=(N_FREQUENCIES, length * len(groups)),
             chunk=(1, length),

@@ -26,8 +26,9 @@ from freqcache.extraction import Sample, extract, read_file
 from freqcache.quantization import fixed_steps, quantize_fixed
 from freqcache.resample import to_fixed_grid
 from freqcache.statistics import Accumulator
-from freqcache.store.codecs import ChunkCodec, reproducible_blosc
+from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
+from freqcache.store.encoding import ChunkEncoder
 from freqcache.store.shards import ShardWriter, sync_folder
 from freqcache_formats.channels import N_CHANNELS, N_FREQUENCIES
 from freqcache_formats.layout import (
@@ -40,6 +41,9 @@ from freqcache_formats.layout import (
     SAMPLE_ARRAYS,
     Origin,
 )
+
+SHARD_FILES: Final = ("shard_digest", "shard_bytes", "shard_index_checksum")
+"""Arrays of a split that describe its shard files."""
 
 Buffers = dict[str, npt.NDArray[Any]]
 
@@ -94,34 +98,28 @@ class ShardRecord:
         Per-slot values of every per-sample array.
     statistics : (9, 192) float64
         Of :class:`freqcache.statistics.Accumulator`.
-    digests : (arrays, 16) uint8
-        BLAKE2b of each shard file, in the order of the arrays.
+    files : dict of str to (arrays, ...) array
+        What the split's arrays ``shard_digest``, ``shard_bytes`` and ``shard_index_checksum`` say of this shard's
+        files, in the order of the coefficient arrays.
     failures : tuple of LedgerEntry
         Files that failed, or were kept damaged.
     saturated : int
         Values that an int8 cache had to clip.
-    bytes_out : int
-        Length of the shard files.
     """
 
     samples: dict[str, npt.NDArray[Any]]
     statistics: npt.NDArray[np.float64]
-    digests: npt.NDArray[np.uint8]
+    files: dict[str, npt.NDArray[Any]]
     failures: tuple[LedgerEntry, ...]
     saturated: int
-    bytes_out: int
 
     def write(self, path: Path) -> None:
         """Write the record durably: its presence means that the shard is done."""
-        words = {
-            "failures": [entry.to_dict() for entry in self.failures],
-            "saturated": self.saturated,
-            "bytes_out": self.bytes_out,
-        }
+        words = {"failures": [entry.to_dict() for entry in self.failures], "saturated": self.saturated}
         buffer = io.BytesIO()
-        arrays: dict[str, Any] = {f"sample_{name}": values for name, values in self.samples.items()}
+        arrays: dict[str, Any] = {f"sample_{name}": values for name, values in self.samples.items()} | self.files
         arrays["words"] = np.frombuffer(json.dumps(words).encode(), dtype=np.uint8)
-        np.savez(buffer, statistics=self.statistics, digests=self.digests, **arrays)
+        np.savez(buffer, statistics=self.statistics, **arrays)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         with partial.open("wb") as file:
             file.write(buffer.getbuffer())
@@ -141,10 +139,9 @@ class ShardRecord:
             return cls(
                 samples=samples,
                 statistics=archive["statistics"],
-                digests=archive["digests"],
+                files={name: archive[name] for name in SHARD_FILES},
                 failures=tuple(LedgerEntry(**entry) for entry in words["failures"]),
                 saturated=words["saturated"],
-                bytes_out=words["bytes_out"],
             )
 
 
@@ -153,7 +150,7 @@ def is_done(task: ShardTask) -> bool:
     try:
         record = ShardRecord.read(task.record)
         paths = (task.store / task.split / name / g.shard_key(task.number) for name, g in task.arrays.items())
-        return sum(path.stat().st_size for path in paths) == record.bytes_out
+        return bool(np.array_equal([path.stat().st_size for path in paths], record.files["shard_bytes"]))
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
         return False
 
@@ -174,21 +171,24 @@ def build_shard(task: ShardTask) -> int:
         for name, geometry in task.arrays.items()
     }
     shard = _Shard(task)
+    encoder = ChunkEncoder(codec)
     try:
-        with reproducible_blosc():
-            for group, slots in enumerate(task.groups):
-                buffers = shard.fill(group, slots)
-                for name, buffer in buffers.items():
-                    for channel in range(len(buffer)):
-                        index = task.arrays[name].inner_index(group, channel)
-                        writers[name].append(index, codec.encode(buffer[channel]))
+        for group, slots in enumerate(task.groups):
+            for name, buffer in shard.fill(group, slots).items():
+                indices = task.arrays[name].inner_index(group, np.arange(len(buffer)))
+                for index, stored in zip(indices.tolist(), encoder.encode(buffer), strict=True):
+                    writers[name].append(index, stored)
         finished = [writer.finish() for writer in writers.values()]
     except BaseException:
         for writer in writers.values():
             writer.abandon()
         raise
-    digests = np.stack([np.frombuffer(digest, dtype=np.uint8) for digest, _ in finished])
-    shard.record(digests, sum(length for _, length in finished)).write(task.record)
+    files: dict[str, npt.NDArray[Any]] = {
+        "shard_digest": np.stack([np.frombuffer(digest, dtype=np.uint8) for digest, _ in finished]),
+        "shard_bytes": np.array([identity.size for _, identity in finished], dtype=np.int64),
+        "shard_index_checksum": np.array([identity.index_checksum for _, identity in finished], dtype=np.uint32),
+    }
+    shard.record(files).write(task.record)
     return task.n_slots
 
 
@@ -224,15 +224,14 @@ class _Shard:
             self._describe(sample, slot, number)
         return buffers
 
-    def record(self, digests: npt.NDArray[np.uint8], bytes_out: int) -> ShardRecord:
+    def record(self, files: dict[str, npt.NDArray[Any]]) -> ShardRecord:
         """Return what the end of the build needs of this shard."""
         return ShardRecord(
             samples=self._samples,
             statistics=self._statistics.to_array(),
-            digests=digests,
+            files=files,
             failures=tuple(self._failures),
             saturated=self._saturated,
-            bytes_out=bytes_out,
         )
 
     def _empty_buffers(self) -> Buffers:

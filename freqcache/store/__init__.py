@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from freqcache.store.split import FixedSplit, NativeSample, NativeSplit, Split
+from freqcache.store.batches import NativeBatch, NativeSample
+from freqcache.store.split import FixedSplit, NativeSplit, Split
 from freqcache.store.store import Store, open_store
 
-__all__ = ["FixedSplit", "NativeSample", "NativeSplit", "Split", "Store", "open_store"]
+__all__ = ["FixedSplit", "NativeBatch", "NativeSample", "NativeSplit", "Split", "Store", "open_store"]

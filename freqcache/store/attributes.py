@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from freqcache.errors import StoreError
+from freqcache.store.places import Place
 from freqcache_formats.layout import ATTRIBUTE
 
 
-def read_attributes(group: Path) -> object:
+def read_attributes(group: Place) -> object:
     """Return this format's attribute of a Zarr v3 group, as JSON.
 
     Raises
@@ -18,9 +18,9 @@ def read_attributes(group: Path) -> object:
         If there is no such group, or it is not of this format.
     """
     try:
-        document = json.loads((group / "zarr.json").read_text(encoding="utf-8"))
+        document = json.loads(group.read("zarr.json"))
         node, attributes = document["node_type"], document["attributes"]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (StoreError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         msg = f"{group}: not a freqcache store (no readable Zarr v3 group: {error})"
         raise StoreError(msg) from error
     if node != "group" or not isinstance(attributes, dict) or ATTRIBUTE not in attributes:

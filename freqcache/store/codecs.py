@@ -1,14 +1,15 @@
 """The two chunk codecs of the format: blosc-zstd with bit shuffle, and zstd, each followed by CRC-32C.
 
-One :class:`ChunkCodec` holds both sides: the bytes of one inner chunk, and the entries of ``zarr.json`` that tell
-any Zarr reader the same. Source: Zarr v3 core specification, codecs ``bytes``, ``blosc``, ``zstd``, ``crc32c``.
+A :class:`ChunkCodec` holds both sides: the bytes of one inner chunk, through numcodecs and google-crc32c, and the
+entries of ``zarr.json`` that tell any Zarr reader the same. It is the general way, for one chunk at a time; row
+groups go through :mod:`freqcache.store.encoding` and :mod:`freqcache.store.decoding`, which give the same bytes and
+the same values faster. Source: Zarr v3 core specification, codecs ``bytes``, ``blosc``, ``zstd``, ``crc32c``.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache.errors import StoreError
+
+BLOSC_BLOCK: Final = 131_072
+"""Bytes of a blosc block: a row group's chunk of 65,536 blocks is one. Bit planes that long compress best."""
 
 _CRC_BYTES: Final = 4
 _BITSHUFFLE: Final = 2
@@ -40,14 +44,19 @@ class ChunkCodec:
     level: int = 1
 
     def encode(self, chunk: npt.NDArray[Any]) -> bytes:
-        """Return the stored bytes of a C-contiguous chunk; the caller holds :func:`reproducible_blosc`."""
+        """Return the stored bytes of a C-contiguous chunk."""
         if sys.byteorder == "big":
             chunk = chunk.astype(chunk.dtype.newbyteorder("<"))
         encoded: bytes
         if self.name == "zstd":
             encoded = numcodecs.zstd.compress(chunk, self.level, True)
         else:
-            encoded = numcodecs.blosc.compress(chunk, b"zstd", self.level, _BITSHUFFLE, 0, chunk.itemsize)
+            before = numcodecs.blosc.use_threads
+            numcodecs.blosc.use_threads = False  # its threads order a frame's blocks by who finishes first
+            try:
+                encoded = numcodecs.blosc.compress(chunk, b"zstd", self.level, _BITSHUFFLE, BLOSC_BLOCK, chunk.itemsize)
+            finally:
+                numcodecs.blosc.use_threads = before
         checksum: int = google_crc32c.value(encoded)
         return encoded + checksum.to_bytes(_CRC_BYTES, "little")
 
@@ -87,7 +96,7 @@ class ChunkCodec:
             "cname": "zstd",
             "clevel": self.level,
             "shuffle": "bitshuffle",
-            "blocksize": 0,
+            "blocksize": BLOSC_BLOCK,
         }
         return [{"name": "blosc", "configuration": blosc}, {"name": "crc32c"}]
 
@@ -107,14 +116,3 @@ class ChunkCodec:
             return cls(name="blosc", level=int(codecs[1]["configuration"]["clevel"]))
         msg = f"codec chain {names} is not [bytes, zstd or blosc, crc32c]"
         raise StoreError(msg)
-
-
-@contextmanager
-def reproducible_blosc() -> Iterator[None]:
-    """Compress on one thread while this holds: blosc's threads order their blocks by who finishes first."""
-    before = numcodecs.blosc.use_threads
-    numcodecs.blosc.use_threads = False
-    try:
-        yield
-    finally:
-        numcodecs.blosc.use_threads = before

@@ -8,10 +8,10 @@ This module hides the difference from the reader; it knows nothing of samples.
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,10 +19,13 @@ import numpy.typing as npt
 
 from freqcache.errors import StoreError
 from freqcache.store.codecs import ChunkCodec
-from freqcache.store.shards import ShardFile
+from freqcache.store.decoding import ChunkError, decode_chunks
+from freqcache.store.places import Place
+from freqcache.store.shards import ShardFile, ShardIdentity
 from freqcache_formats.layout import FIXED_DTYPES, NATIVE_DTYPE
 
 _OPEN_SHARDS: Final = 64
+"""Shards of an array that are held open: a file and an index of some hundred kilobytes each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,16 @@ class ArrayGeometry:
         return -(-self.shape[self.group_axis] // self.chunk[self.group_axis])
 
     @property
+    def n_shards(self) -> int:
+        """Shards of the array."""
+        return -(-self.n_groups // self.groups_per_shard)
+
+    @property
+    def chunk_elements(self) -> int:
+        """Elements of an inner chunk."""
+        return math.prod(self.chunk)
+
+    @property
     def chunks_per_shard(self) -> int:
         """Inner chunks in one shard."""
         return self.groups_per_shard * self.n_channels
@@ -72,32 +85,87 @@ class ArrayGeometry:
         coordinates[self.group_axis] = shard
         return "c/" + "/".join(map(str, coordinates))
 
-    def inner_index(self, group_in_shard: int, channel: int) -> int:
-        """Return the C-order number of an inner chunk in its shard."""
+    def inner_index(self, group_in_shard: int, channels: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Return the C-order numbers of a row group's inner chunks in its shard."""
         if self.group_axis == 0:
-            return group_in_shard * self.n_channels + channel
-        return channel * self.groups_per_shard + group_in_shard
+            return group_in_shard * self.n_channels + channels
+        return channels * self.groups_per_shard + group_in_shard
 
 
 class ChunkReader:
-    """Reads decoded chunks of one coefficient array of a local store.
+    """Reads chunks of one coefficient array.
 
-    Picklable, and safe after a fork: file descriptors belong to the process that opened them.
+    Picklable, and safe after a fork and in threads: open files belong to the process that opened them.
+
+    Parameters
+    ----------
+    place : Place
+        Folder of the array.
+    identities : sequence of ShardIdentity
+        What each shard of the array must be.
 
     Raises
     ------
     StoreError
-        If ``zarr.json`` is missing or is not an array of this format.
+        If ``zarr.json`` is missing or is not an array of this format, or there are more or fewer shards.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.geometry, self.codec = _read_geometry(path)
-        self._shards: OrderedDict[int, ShardFile] = OrderedDict()
+    def __init__(self, place: Place, identities: Sequence[ShardIdentity]) -> None:
+        self.place = place
+        self.geometry, self.codec = _read_geometry(place)
+        self._identities = tuple(identities)
+        if len(self._identities) != self.geometry.n_shards:
+            msg = f"{place}: {self.geometry.n_shards} shards, but the split records {len(self._identities)}"
+            raise StoreError(msg)
+        self._shards: dict[int, ShardFile] = {}
         self._owner = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_shards": OrderedDict()}
+        return self.__dict__ | {"_shards": {}}
+
+    def gather(
+        self, group: int, channels: npt.NDArray[np.intp], spans: npt.NDArray[np.int64], out: npt.NDArray[Any]
+    ) -> None:
+        """Decode chunks of one row group and copy parts of them, each chunk read and decoded once.
+
+        Parameters
+        ----------
+        group : int
+            The row group.
+        channels : (channels,) intp
+            Places on the channel axis.
+        spans : (spans, 4) int64
+            In elements: what to copy of every channel's chunk (first, length), the place in the flat `out` for the
+            first channel, and how much further it goes for each next channel.
+        out : array of the array's dtype
+            C-contiguous.
+
+        Raises
+        ------
+        StoreError
+            Naming the shard, the chunk and the reason.
+        """
+        if len(channels) == 0:
+            return
+        geometry = self.geometry
+        shard_number, group_in_shard = divmod(group, geometry.groups_per_shard)
+        shard = self._shard(shard_number)
+        stored, starts, lengths = shard.read(geometry.inner_index(group_in_shard, channels))
+        itemsize = geometry.dtype.itemsize
+        try:
+            decode_chunks(
+                self.codec,
+                geometry.dtype,
+                geometry.chunk_elements * itemsize,
+                stored,
+                starts,
+                lengths,
+                spans * itemsize,
+                out.reshape(-1).view(np.uint8),
+            )
+        except ChunkError as error:
+            msg = f"{shard.name}: chunk of channel {channels[error.number]}, row group {group}: {error}"
+            raise StoreError(msg) from error
 
     def read(self, group: int, channel: int) -> npt.NDArray[Any]:
         """Return one chunk, decoded, with the chunk's shape.
@@ -105,46 +173,39 @@ class ChunkReader:
         Raises
         ------
         StoreError
-            Naming the array, the chunk and the reason.
+            As :meth:`gather`.
         """
-        geometry = self.geometry
-        shard_number, group_in_shard = divmod(group, geometry.groups_per_shard)
-        shard = self._shard(shard_number)
-        chunk = np.empty(geometry.chunk, dtype=geometry.dtype)
-        stored = shard.read(geometry.inner_index(group_in_shard, channel))
-        try:
-            self.codec.decode_into(stored, chunk)
-        except StoreError as error:
-            msg = f"{shard.path}: chunk of channel {channel}, row group {group}: {error}"
-            raise StoreError(msg) from error
+        chunk = np.empty(self.geometry.chunk, dtype=self.geometry.dtype)
+        self.gather(group, np.array([channel]), np.array([[0, chunk.size, 0, 0]]), chunk)
         return chunk
 
     def stored_bytes(self, channels: npt.NDArray[np.intp]) -> int:
         """Return the stored bytes of all chunks of `channels`."""
         geometry, total = self.geometry, 0
-        for shard in range(-(-geometry.n_groups // geometry.groups_per_shard)):
+        for shard in range(geometry.n_shards):
             groups = min(geometry.groups_per_shard, geometry.n_groups - shard * geometry.groups_per_shard)
-            wanted = [geometry.inner_index(g, int(c)) for g in range(groups) for c in channels]
-            total += int(self._shard(shard).stored_bytes(np.array(wanted, dtype=np.intp)).sum())
+            wanted = [geometry.inner_index(group, channels) for group in range(groups)]
+            total += int(self._shard(shard).stored_bytes(np.concatenate(wanted)).sum())
         return total
 
     def _shard(self, number: int) -> ShardFile:
-        if self._owner != os.getpid():  # a forked child must not share its parent's descriptors
-            self._shards, self._owner = OrderedDict(), os.getpid()
-        if number in self._shards:
-            self._shards.move_to_end(number)
-            return self._shards[number]
-        path = self.path / self.geometry.shard_key(number)
-        shard = self._shards[number] = ShardFile(path, self.geometry.chunks_per_shard)
-        if len(self._shards) > _OPEN_SHARDS:
-            self._shards.popitem(last=False)
+        if self._owner != os.getpid():  # a forked child must not share its parent's open files
+            self._shards, self._owner = {}, os.getpid()
+        shard = self._shards.get(number)
+        if shard is None:
+            # Without a lock, which a fork could leave taken: that two threads open the same shard does no harm.
+            file = self.place.open(self.geometry.shard_key(number))
+            shard = ShardFile(file, self.geometry.chunks_per_shard, self._identities[number])
+            for oldest in list(self._shards)[: len(self._shards) + 1 - _OPEN_SHARDS]:
+                self._shards.pop(oldest, None)
+            self._shards[number] = shard
         return shard
 
 
-def _read_geometry(path: Path) -> tuple[ArrayGeometry, ChunkCodec]:
+def _read_geometry(path: Place) -> tuple[ArrayGeometry, ChunkCodec]:
     try:
-        document = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        document = json.loads(path.read("zarr.json"))
+    except (StoreError, UnicodeDecodeError, json.JSONDecodeError) as error:
         msg = f"{path}: no readable array metadata: {error}"
         raise StoreError(msg) from error
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,10 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache.errors import StoreError
+from freqcache.store.decoding import Octets, workspace
+from freqcache.store.places import RangeFile
 from freqcache_formats.layout import DIGEST_BYTES
 
 _CRC_BYTES: Final = 4
 _MISSING: Final = np.uint64(2**64 - 1)
+
+NEAR: Final = 32_768
+"""Chunks that lie no more bytes apart than this are read in one piece, with what is between them."""
 
 
 class ShardWriter:
@@ -49,21 +55,22 @@ class ShardWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._partial.open("wb")
 
-    def append(self, chunk: int, stored: bytes) -> None:
+    def append(self, chunk: int, stored: bytes | memoryview) -> None:
         """Append the stored bytes of inner chunk number `chunk` (C order in the shard)."""
         self._index[chunk] = self._position, len(stored)
         self._write(stored)
 
-    def finish(self) -> tuple[bytes, int]:
-        """Write the index, sync, move into place; return the file's digest (16 bytes) and its length."""
+    def finish(self) -> tuple[bytes, ShardIdentity]:
+        """Write the index, sync, move into place; return the file's digest (16 bytes) and its identity."""
         index = self._index.tobytes()
-        self._write(index + google_crc32c.value(index).to_bytes(_CRC_BYTES, "little"))
+        checksum: int = google_crc32c.value(index)
+        self._write(index + checksum.to_bytes(_CRC_BYTES, "little"))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         self._partial.replace(self._path)
         sync_folder(self._path.parent)
-        return self._digest.digest(), self._position
+        return self._digest.digest(), ShardIdentity(size=self._position, index_checksum=checksum)
 
     def abandon(self) -> None:
         """Close and remove the temporary file."""
@@ -71,10 +78,26 @@ class ShardWriter:
             self._file.close()
         self._partial.unlink(missing_ok=True)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         self._file.write(data)
         self._digest.update(data)
         self._position += len(data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardIdentity:
+    """What a split records of each of its shard files, so that another file in its place is noticed.
+
+    Attributes
+    ----------
+    size : int
+        Bytes.
+    index_checksum : int
+        CRC-32C of the index: the last four bytes of the file.
+    """
+
+    size: int
+    index_checksum: int
 
 
 class ShardFile:
@@ -82,64 +105,93 @@ class ShardFile:
 
     Parameters
     ----------
-    path : Path
+    file : RangeFile
         The shard.
     n_chunks : int
         Inner chunks that its index must list.
+    identity : ShardIdentity, optional
+        What it must be.
 
     Raises
     ------
     StoreError
-        If the file is missing, too short, or its index fails its checksum.
+        If the file is too short, its index fails its checksum, or it is not the shard that belongs here.
+
+    Notes
+    -----
+    The index is read, not mapped: see :mod:`freqcache.store.places`. It is a hundredth of the shard.
     """
 
-    def __init__(self, path: Path, n_chunks: int) -> None:
-        self.path = path
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY)
-        except OSError as error:
-            msg = f"{path}: shard cannot be opened: {error.strerror}"
-            raise StoreError(msg) from error
-        self._size = os.fstat(self._descriptor).st_size
+    def __init__(self, file: RangeFile, n_chunks: int, identity: ShardIdentity | None = None) -> None:
+        self._file = file
+        self.name = file.name
         length = n_chunks * 16
-        if self._size < length + _CRC_BYTES:
-            msg = f"{path}: shard has {self._size} bytes, fewer than its index of {length + _CRC_BYTES}"
+        if file.size < length + _CRC_BYTES:
+            msg = f"{self.name}: shard has {file.size} bytes, fewer than its index of {length + _CRC_BYTES}"
             raise StoreError(msg)
-        tail = os.pread(self._descriptor, length + _CRC_BYTES, self._size - length - _CRC_BYTES)
-        if google_crc32c.value(tail[:length]) != int.from_bytes(tail[length:], "little"):
-            msg = f"{path}: the shard's index fails its checksum"
+        tail = bytearray(length + _CRC_BYTES)
+        file.read_into(file.size - len(tail), memoryview(tail))
+        checksum = int.from_bytes(tail[length:], "little")
+        if google_crc32c.value(bytes(tail[:length])) != checksum:
+            msg = f"{self.name}: the shard's index fails its checksum"
             raise StoreError(msg)
-        self._index = np.frombuffer(tail[:length], dtype="<u8").reshape(n_chunks, 2)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):
-            os.close(self._descriptor)
+        if identity is not None and identity != ShardIdentity(size=file.size, index_checksum=checksum):
+            msg = (
+                f"{self.name}: not the shard that was written here: {file.size} bytes with index {checksum:08x}, "
+                f"expected {identity.size} bytes with index {identity.index_checksum:08x}"
+            )
+            raise StoreError(msg)
+        self._index = np.frombuffer(tail, dtype="<u8", count=2 * n_chunks).reshape(n_chunks, 2)
 
     def stored_bytes(self, chunks: npt.NDArray[np.intp]) -> npt.NDArray[np.uint64]:
         """Return the stored length of each of `chunks`; 0 where a chunk is missing."""
         lengths: npt.NDArray[np.uint64] = self._index[chunks, 1]
         return np.where(lengths == _MISSING, np.uint64(0), lengths)
 
-    def read(self, chunk: int) -> bytes:
-        """Return the stored bytes of one inner chunk.
+    def read(self, chunks: npt.NDArray[np.intp]) -> tuple[Octets, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Read the stored bytes of some inner chunks, neighbours and near neighbours in one piece.
+
+        Parameters
+        ----------
+        chunks : (n,) intp
+            Numbers in C order.
+
+        Returns
+        -------
+        stored : uint8
+            This thread's buffer, valid until its next read; it also holds what lay between the chunks.
+        starts, lengths : (n,) int64
+            Where each chunk lies in `stored`.
 
         Raises
         ------
         StoreError
-            If the index says that the chunk is missing, or points outside the file.
+            If the index says that a chunk is missing or points outside the file, or the file ends early.
         """
+        places = self._index[chunks]
+        outside = (places > self._file.size).any(axis=1) | (places.sum(axis=1) > self._file.size)
+        if outside.any():
+            raise StoreError(self._explain(int(chunks[np.flatnonzero(outside)[0]])))
+        first, lengths = places.astype(np.int64).T
+        order = np.argsort(first)
+        begins, ends = first[order], (first + lengths)[order]
+        cuts = np.flatnonzero(begins[1:] > ends[:-1] + NEAR) + 1
+        run_begins = begins[np.concatenate(([0], cuts))]
+        run_ends = np.maximum.reduceat(ends, np.concatenate(([0], cuts)))
+        run_places = np.cumsum(run_ends - run_begins) - (run_ends - run_begins)
+        stored = workspace.buffer("stored", int((run_ends - run_begins).sum()))
+        view = stored.data
+        for begin, end, place in zip(run_begins.tolist(), run_ends.tolist(), run_places.tolist(), strict=True):
+            self._file.read_into(begin, view[place : place + end - begin])
+        run = np.searchsorted(run_begins, first, side="right") - 1
+        return stored, first - run_begins[run] + run_places[run], lengths
+
+    def _explain(self, chunk: int) -> str:
+        """Return what is wrong with a chunk's entry in the index."""
         offset, length = (int(value) for value in self._index[chunk])
         if offset == _MISSING and length == _MISSING:
-            msg = f"{self.path}: chunk {chunk} is missing"
-            raise StoreError(msg)
-        if offset + length > self._size:
-            msg = f"{self.path}: chunk {chunk} lies at {offset}+{length}, past the file's {self._size} bytes"
-            raise StoreError(msg)
-        stored = os.pread(self._descriptor, length, offset)
-        if len(stored) != length:
-            msg = f"{self.path}: chunk {chunk}: read {len(stored)} of {length} bytes"
-            raise StoreError(msg)
-        return stored
+            return f"{self.name}: chunk {chunk} is missing"
+        return f"{self.name}: chunk {chunk} lies at {offset}+{length}, past the file's {self._file.size} bytes"
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,10 +7,8 @@ is missing or damaged raises; nothing is ever filled in. Resizing, cropping and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +17,11 @@ import numpy.typing as npt
 from freqcache.errors import FormatError, StoreError
 from freqcache.store.arrays import read_array
 from freqcache.store.attributes import read_attributes
+from freqcache.store.batches import NativeBatch
 from freqcache.store.columns import ChunkReader
+from freqcache.store.places import Place
+from freqcache.store.shards import ShardIdentity
+from freqcache.store.threads import run_all
 from freqcache_formats.layout import (
     COEFFICIENTS,
     COLUMNS,
@@ -36,33 +38,6 @@ from freqcache_formats.metadata import SplitMetadata, Statistics
 Slots = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class NativeSample:
-    """The masked coefficients of one native sample, each component at its own grid.
-
-    Attributes
-    ----------
-    coefficients : tuple of three (frequencies, block_rows, block_cols) int16
-        Quantized, of Y, Cb and Cr; the frequencies wanted of each, in zigzag order. A grayscale sample's chroma
-        has no blocks.
-    quantization : tuple of three (frequencies,) uint16
-        Their steps: ``coefficients * quantization`` dequantizes.
-    frequencies : tuple of three (frequencies,) intp
-        Zigzag positions of the first axis.
-    sampling : (3, 2) uint8
-        Factors (h, v) of each component; zero where a component is absent.
-    width, height : int
-        Pixels.
-    """
-
-    coefficients: tuple[npt.NDArray[np.int16], ...]
-    quantization: tuple[npt.NDArray[np.uint16], ...]
-    frequencies: tuple[npt.NDArray[np.intp], ...]
-    sampling: npt.NDArray[np.uint8]
-    width: int
-    height: int
-
-
 class Split:
     """What splits of both kinds share: per-sample values and row groups.
 
@@ -73,14 +48,14 @@ class Split:
     _SLOT_ARRAYS: ClassVar[dict[str, ArrayLayout]] = {}
     _OTHER_ARRAYS: ClassVar[dict[str, ArrayLayout]] = {}
 
-    def __init__(self, store: Path, name: str, classes: tuple[str, ...]) -> None:
+    def __init__(self, store: Place, name: str, classes: tuple[str, ...]) -> None:
         self.name = name
         self.classes = classes
-        self.path = store / name
+        self.place = store / name
         try:
-            self.metadata = SplitMetadata.from_dict(read_attributes(self.path))
+            self.metadata = SplitMetadata.from_dict(read_attributes(self.place))
         except FormatError as error:
-            msg = f"{self.path}: {error}"
+            msg = f"{self.place}: {error}"
             raise FormatError(msg) from error
 
     def __len__(self) -> int:
@@ -103,10 +78,10 @@ class Split:
         per_slot = SAMPLE_ARRAYS | self._SLOT_ARRAYS
         layouts = per_slot | SPLIT_ARRAYS | self._OTHER_ARRAYS
         if name not in layouts:
-            msg = f"{self.path}: no array {name!r}; there are {', '.join(layouts)}"
+            msg = f"{self.place}: no array {name!r}; there are {', '.join(layouts)}"
             raise StoreError(msg)
         length = self.metadata.slots if name in per_slot else -1
-        return read_array(self.path / name, layouts[name].dtype, (length, *layouts[name].shape))
+        return read_array(self.place / name, layouts[name].dtype, (length, *layouts[name].shape))
 
     @cached_property
     def labels(self) -> npt.NDArray[np.int64]:
@@ -115,7 +90,7 @@ class Split:
         outside = np.flatnonzero((labels < -1) | (labels >= len(self.classes)))
         if len(outside):
             slot = outside[0]
-            msg = f"{self.path}: slot {slot} has label {labels[slot]}, there are {len(self.classes)} classes"
+            msg = f"{self.place}: slot {slot} has label {labels[slot]}, there are {len(self.classes)} classes"
             raise StoreError(msg)
         return labels
 
@@ -125,7 +100,7 @@ class Split:
         absent = self.values("origin") == Origin.ABSENT
         slots = np.flatnonzero(~absent)
         if len(slots) != self.metadata.samples or np.any((self.labels < 0) != absent):
-            msg = f"{self.path}: samples, labels and origins disagree about which of the slots are absent"
+            msg = f"{self.place}: samples, labels and origins disagree about which of the slots are absent"
             raise StoreError(msg)
         return slots
 
@@ -135,7 +110,7 @@ class Split:
         starts = self.values("row_group_start")
         lengths = np.diff(starts)
         if len(starts) == 0 or starts[0] != 0 or starts[-1] != self.metadata.slots or np.any(lengths < 0):
-            msg = f"{self.path}: row_group_start does not rise from 0 to the {self.metadata.slots} slots"
+            msg = f"{self.place}: row_group_start does not rise from 0 to the {self.metadata.slots} slots"
             raise StoreError(msg)
         return np.repeat(np.arange(len(lengths)), lengths)
 
@@ -153,13 +128,43 @@ class Split:
         wanted = np.asarray(slots, dtype=np.intp)
         outside = wanted[(wanted < 0) | (wanted >= len(self.labels))]
         if len(outside):
-            msg = f"{self.path}: slot {outside[0]} is outside 0..{len(self.labels) - 1}"
+            msg = f"{self.place}: slot {outside[0]} is outside 0..{len(self.labels) - 1}"
             raise StoreError(msg)
         absent = wanted[self.labels[wanted] < 0]
         if len(absent):
-            msg = f"{self.path}: slot {absent[0]} is absent: its source file failed during the build"
+            msg = f"{self.place}: slot {absent[0]} is absent: its source file failed during the build"
             raise StoreError(msg)
         return wanted
+
+    def _chunk_readers(self, names: Sequence[str]) -> tuple[ChunkReader, ...]:
+        """Open coefficient arrays, each knowing what its shards must be."""
+        sizes, checksums = self.values("shard_bytes"), self.values("shard_index_checksum")
+        if len(sizes) != len(names) or checksums.shape != sizes.shape:
+            msg = f"{self.place}: shard_bytes and shard_index_checksum are not of {len(names)} arrays"
+            raise StoreError(msg)
+        return tuple(
+            ChunkReader(
+                self.place / name,
+                [ShardIdentity(size=int(n), index_checksum=int(c)) for n, c in zip(*pair, strict=True)],
+            )
+            for name, *pair in zip(names, sizes, checksums, strict=True)
+        )
+
+    def _gather(
+        self,
+        reader: ChunkReader,
+        group: int,
+        channels: npt.NDArray[np.intp],
+        spans: npt.NDArray[np.int64],
+        out: npt.NDArray[Any],
+        slot: int,
+    ) -> None:
+        """Read a row group's part of a batch; `slot` is the first sample that needs it, for the message."""
+        try:
+            reader.gather(group, channels, spans, out)
+        except StoreError as error:
+            msg = f"{error} (needed for slot {slot}, {self.source_path(slot)})"
+            raise StoreError(msg) from error
 
 
 class FixedSplit(Split):
@@ -169,7 +174,8 @@ class FixedSplit(Split):
 
     @cached_property
     def _reader(self) -> ChunkReader:
-        return ChunkReader(self.path / COEFFICIENTS)
+        (reader,) = self._chunk_readers([COEFFICIENTS])
+        return reader
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -187,7 +193,9 @@ class FixedSplit(Split):
         """(192,) float32; the steps of the store: ``coefficients * quantization`` dequantizes."""
         return self.values("quantization")
 
-    def read(self, slots: Slots, mask: ChannelMask) -> npt.NDArray[Any]:
+    def read(
+        self, slots: Slots, mask: ChannelMask, *, out: npt.NDArray[Any] | None = None, threads: int = 1
+    ) -> npt.NDArray[Any]:
         """Read the masked channels of some slots.
 
         Parameters
@@ -196,26 +204,42 @@ class FixedSplit(Split):
             In any order, repetitions allowed.
         mask : ChannelMask
             The channels.
+        out : (len(slots), len(mask), block_rows, block_cols) int8 or int16, optional
+            C-contiguous array to read into; a new one by default. After an error its content is undefined.
+        threads : int
+            Row groups read at a time.
 
         Returns
         -------
         (len(slots), len(mask), block_rows, block_cols) int8 or int16
-            Quantized coefficients, in the order of `slots` and of the mask.
+            Quantized coefficients, in the order of `slots` and of the mask; `out` where that was given.
 
         Raises
         ------
         StoreError
             If a slot is outside the split or absent, or a chunk is missing or damaged.
+        ValueError
+            If `out` does not fit.
         """
         wanted = self._present(slots)
-        group_length = self._reader.geometry.chunk[0]
-        out = np.empty((len(wanted), len(mask), *self.grid), dtype=self.dtype)
-        groups = wanted // group_length
-        for group in np.unique(groups):
-            here = np.flatnonzero(groups == group)
-            rows = wanted[here] - group * group_length
-            for position, channel in enumerate(mask.indices):
-                out[here, position] = self._reader.read(int(group), int(channel))[rows, 0]
+        channels = mask.indices
+        shape = (len(wanted), len(channels), *self.grid)
+        if out is None:
+            out = np.empty(shape, dtype=self.dtype)
+        elif out.shape != shape or out.dtype != self.dtype or not out.flags.c_contiguous:
+            msg = f"out: expected C-contiguous {self.dtype} of shape {shape}, found {out.dtype} of shape {out.shape}"
+            raise ValueError(msg)
+        plane = self.grid[0] * self.grid[1]
+        groups, rows = np.divmod(wanted, self._reader.geometry.chunk[0])
+        spans = np.empty((len(wanted), 4), dtype=np.int64)
+        spans[:, 0] = rows * plane
+        spans[:, 1] = spans[:, 3] = plane
+        spans[:, 2] = np.arange(len(wanted)) * (plane * len(channels))
+        work = [
+            partial(self._gather, self._reader, group, channels, spans[here], out, int(wanted[here[0]]))
+            for group, here in _by_group(groups)
+        ]
+        run_all(work, threads)
         return out
 
     def stored_bytes(self, mask: ChannelMask) -> int:
@@ -230,14 +254,14 @@ class NativeSplit(Split):
 
     @cached_property
     def _readers(self) -> tuple[ChunkReader, ...]:
-        return tuple(ChunkReader(self.path / name) for name in COLUMNS)
+        return self._chunk_readers(COLUMNS)
 
     @cached_property
     def _geometry(self) -> dict[str, npt.NDArray[Any]]:
         names = ("offset", "blocks", "quantization", "sampling", "width", "height")
         return {name: self.values(name) for name in names}
 
-    def read(self, slots: Slots, mask: ChannelMask) -> list[NativeSample]:
+    def read(self, slots: Slots, mask: ChannelMask, *, threads: int = 1) -> NativeBatch:
         """Read the masked channels of some slots.
 
         Parameters
@@ -246,11 +270,13 @@ class NativeSplit(Split):
             In any order, repetitions allowed.
         mask : ChannelMask
             The channels.
+        threads : int
+            Row groups of a component read at a time.
 
         Returns
         -------
-        list of NativeSample
-            In the order of `slots`.
+        NativeBatch
+            A sequence of :class:`NativeSample` in the order of `slots`.
 
         Raises
         ------
@@ -258,54 +284,57 @@ class NativeSplit(Split):
             If a slot is outside the split or absent, or a chunk is missing or damaged.
         """
         wanted = self._present(slots)
-        values = self._geometry
-        planes = [[np.empty(0, dtype=np.int16)] * 3 for _ in wanted]
-        for component in range(3):
-            for position, plane in self._read_component(component, wanted, mask.frequencies[component]):
-                planes[position][component] = plane
-        return [
-            NativeSample(
-                coefficients=tuple(planes[position]),
-                quantization=tuple(values["quantization"][slot, c][mask.frequencies[c]] for c in range(3)),
-                frequencies=mask.frequencies,
-                sampling=values["sampling"][slot],
-                width=int(values["width"][slot]),
-                height=int(values["height"][slot]),
-            )
-            for position, slot in enumerate(wanted)
-        ]
+        geometry = {name: values[wanted] for name, values in self._geometry.items() if name != "offset"}
+        starts = np.zeros((len(wanted), 3), dtype=np.int64)
+        flat, work = [], []
+        for component, frequencies in enumerate(mask.frequencies):
+            sizes = geometry["blocks"][:, component].astype(np.int64).prod(axis=1)
+            ends = np.cumsum(sizes * len(frequencies))
+            starts[1:, component] = ends[:-1]
+            out = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.int16)
+            flat.append(out)
+            work += self._work(component, wanted, sizes, starts[:, component], frequencies, out)
+        run_all(work, threads)
+        return NativeBatch(coefficients=tuple(flat), starts=starts, frequencies=mask.frequencies, **geometry)
 
     def stored_bytes(self, mask: ChannelMask) -> int:
         """Return the bytes on disk of the mask's channels, over the whole split."""
         return sum(r.stored_bytes(f) for r, f in zip(self._readers, mask.frequencies, strict=True))
 
-    def _read_component(
-        self, component: int, wanted: npt.NDArray[np.intp], frequencies: npt.NDArray[np.intp]
-    ) -> list[tuple[int, npt.NDArray[np.int16]]]:
-        """Read one component's plane for each position in `wanted`."""
+    def _work(
+        self,
+        component: int,
+        wanted: npt.NDArray[np.intp],
+        sizes: npt.NDArray[np.int64],
+        starts: npt.NDArray[np.int64],
+        frequencies: npt.NDArray[np.intp],
+        out: npt.NDArray[np.int16],
+    ) -> list[Callable[[], None]]:
+        """Return the reads of one component, a row group each: the wanted frequencies of every sample, into `out`."""
         reader = self._readers[component]
         offsets = self._geometry["offset"][wanted, component]
-        grids = self._geometry["blocks"][wanted, component]
         length = reader.geometry.chunk[1]
-        groups = offsets // length
-        sizes = grids[:, 0].astype(np.int64) * grids[:, 1]
+        groups, firsts = np.divmod(offsets, length)
         filled = sizes > 0
+        grids = self._geometry["blocks"][wanted, component]
         outside = (grids < 0).any(axis=1) | (
-            filled & ((offsets < 0) | (groups >= reader.geometry.n_groups) | (offsets % length + sizes > length))
+            filled & ((offsets < 0) | (groups >= reader.geometry.n_groups) | (firsts + sizes > length))
         )
         if outside.any():
             slot = wanted[np.flatnonzero(outside)[0]]
-            msg = f"{reader.path}: the blocks of slot {slot} do not lie in one chunk of the array"
+            msg = f"{reader.place}: the blocks of slot {slot} do not lie in one chunk of the array"
             raise StoreError(msg)
-        planes = [
-            (position, np.empty((len(frequencies), *grid), dtype=np.int16)) for position, grid in enumerate(grids)
+        spans = np.stack([firsts, sizes, starts, sizes], axis=1)
+        present = np.flatnonzero(filled)
+        return [
+            partial(self._gather, reader, group, frequencies, spans[present[here]], out, int(wanted[present[here[0]]]))
+            for group, here in _by_group(groups[present])
         ]
-        for group in np.unique(groups[filled]):
-            here = np.flatnonzero(filled & (groups == group))
-            for row, frequency in enumerate(frequencies):
-                chunk = reader.read(int(group), int(frequency))[0]
-                for position in here:
-                    start = offsets[position] - group * length
-                    plane = planes[position][1]
-                    plane[row] = chunk[start : start + plane[row].size].reshape(plane.shape[1:])
-        return planes
+
+
+def _by_group(groups: npt.NDArray[np.integer[Any]]) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+    """Yield each row group, in increasing order, and where in `groups` it stands."""
+    order = np.argsort(groups, kind="stable")
+    cuts = np.flatnonzero(np.diff(groups[order])) + 1
+    for here in np.split(order, cuts) if len(order) else ():
+        yield int(groups[here[0]]), here

@@ -1,26 +1,33 @@
 """Opens a store: its metadata, and its splits by name.
 
-Stores are local folders; their format is specified in ``formats/v1/spec.md``. Reading samples is
-:mod:`freqcache.store.split`'s.
+A store is a local folder, or anything else that zarr-python can open: a zip file, a URL. The format is specified in
+``formats/v1/spec.md``. Reading samples is :mod:`freqcache.store.split`'s.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from freqcache.errors import FormatError, StoreError
 from freqcache.store.attributes import read_attributes
+from freqcache.store.places import LocalPlace, Place
 from freqcache.store.split import FixedSplit, NativeSplit
+from freqcache.store.zarr_places import ZarrPlace, open_zarr_store
 from freqcache_formats.metadata import StoreMetadata
 
+if TYPE_CHECKING:
+    from zarr.abc.store import Store as ZarrStore
 
-def open_store(path: str | Path) -> Store:
+
+def open_store(path: str | Path | ZarrStore) -> Store:
     """Open a store.
 
     Parameters
     ----------
-    path : path
-        A folder that ``freqcache build`` made.
+    path : path, URL or zarr.abc.store.Store
+        A folder that ``freqcache build`` made; a zip file of one, with the store's ``zarr.json`` at its root; the URL
+        of a copy elsewhere, for fsspec; or any store object of zarr-python.
 
     Raises
     ------
@@ -37,28 +44,19 @@ class Store:
 
     Attributes
     ----------
-    path : Path
-        Absolute.
+    location : str
+        Absolute path or URL.
+    place : Place
+        Where its files lie.
     metadata : StoreMetadata
         The root attributes.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).absolute()
+    def __init__(self, path: str | Path | ZarrStore) -> None:
+        self.place = _place(path)
+        self.location = str(self.place)
         try:
-            unfinished = (self.path / ".build").is_dir() and not (self.path / "zarr.json").exists()
-            missing = not self.path.exists()
-        except OSError as error:
-            msg = f"{path}: cannot be opened: {error.strerror}"
-            raise StoreError(msg) from error
-        if missing:
-            msg = f"{path}: no such store"
-            raise StoreError(msg)
-        if unfinished:
-            msg = f"{path}: its build did not finish; repeat the build command to finish it"
-            raise StoreError(msg)
-        try:
-            self.metadata = StoreMetadata.from_dict(read_attributes(self.path))
+            self.metadata = StoreMetadata.from_dict(read_attributes(self.place))
         except FormatError as error:
             msg = f"{path}: {error}"
             raise FormatError(msg) from error
@@ -92,9 +90,31 @@ class Store:
             If the store has no split of that name.
         """
         if split not in self.splits:
-            msg = f"{self.path}: no split {split!r}; it has {', '.join(self.splits)}"
+            msg = f"{self.location}: no split {split!r}; it has {', '.join(self.splits)}"
             raise StoreError(msg)
-        return (FixedSplit if self.kind == "fixed" else NativeSplit)(self.path, split, self.classes)
+        return (FixedSplit if self.kind == "fixed" else NativeSplit)(self.place, split, self.classes)
 
     def __repr__(self) -> str:
-        return f"<freqcache store {self.path} ({self.kind}; splits {', '.join(self.splits)})>"
+        return f"<freqcache store {self.location} ({self.kind}; splits {', '.join(self.splits)})>"
+
+
+def _place(path: str | Path | ZarrStore) -> Place:
+    """Return where a store's files lie, after a look at what stands there."""
+    if not isinstance(path, str | Path):
+        return ZarrPlace(path)
+    if "://" in str(path):
+        return ZarrPlace(open_zarr_store(str(path)))
+    folder = Path(path).absolute()
+    try:
+        missing, archive = not folder.exists(), folder.is_file()
+        unfinished = (folder / ".build").is_dir() and not (folder / "zarr.json").exists()
+    except OSError as error:
+        msg = f"{path}: cannot be opened: {error.strerror}"
+        raise StoreError(msg) from error
+    if missing:
+        msg = f"{path}: no such store"
+        raise StoreError(msg)
+    if unfinished:
+        msg = f"{path}: its build did not finish; repeat the build command to finish it"
+        raise StoreError(msg)
+    return ZarrPlace(open_zarr_store(str(folder))) if archive else LocalPlace(folder)

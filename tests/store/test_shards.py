@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqcache.errors import StoreError
-from freqcache.store.codecs import ChunkCodec, reproducible_blosc
+from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry, ChunkReader
-from freqcache.store.shards import ShardFile, ShardWriter
+from freqcache.store.places import LocalFile, LocalPlace
+from freqcache.store.shards import NEAR, ShardFile, ShardIdentity, ShardWriter
 
 CODECS = {"int16": ChunkCodec(name="blosc"), "int8": ChunkCodec(name="zstd")}
 
 
-def write_array(folder: Path, dtype: str, values: np.ndarray) -> ArrayGeometry:
+def write_array(folder: Path, dtype: str, values: np.ndarray) -> tuple[ArrayGeometry, list[ShardIdentity]]:
     """Write (4, n) values as a native-like array with chunks (1, 10) and two row groups a shard."""
     codec = CODECS[dtype]
     geometry = ArrayGeometry(shape=values.shape, chunk=(1, 10), shard=(4, 20), dtype=np.dtype(dtype), group_axis=1)
@@ -31,16 +32,16 @@ def write_array(folder: Path, dtype: str, values: np.ndarray) -> ArrayGeometry:
         compressors=codec.zarr_compressors(geometry.dtype.itemsize),
         fill_value=-1,
     )
-    with reproducible_blosc():
-        for shard in range(-(-geometry.n_groups // 2)):
-            writer = ShardWriter(folder / geometry.shard_key(shard), geometry.chunks_per_shard)
-            for group in range(min(2, geometry.n_groups - 2 * shard)):
-                start = (2 * shard + group) * 10
-                for channel in range(4):
-                    chunk = np.ascontiguousarray(values[channel, start : start + 10])
-                    writer.append(geometry.inner_index(group, channel), codec.encode(chunk))
-            writer.finish()
-    return geometry
+    identities = []
+    for shard in range(geometry.n_shards):
+        writer = ShardWriter(folder / geometry.shard_key(shard), geometry.chunks_per_shard)
+        for group in range(min(2, geometry.n_groups - 2 * shard)):
+            start = (2 * shard + group) * 10
+            for channel, index in enumerate(geometry.inner_index(group, np.arange(4))):
+                chunk = np.ascontiguousarray(values[channel, start : start + 10])
+                writer.append(index, codec.encode(chunk))
+        identities.append(writer.finish()[1])
+    return geometry, identities
 
 
 def read_all(reader: ChunkReader) -> None:
@@ -50,15 +51,15 @@ def read_all(reader: ChunkReader) -> None:
 
 
 @pytest.fixture(params=["int8", "int16"])
-def array(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, np.ndarray]:
+def array(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, np.ndarray, list[ShardIdentity]]:
     rng = np.random.default_rng(5)
     values = rng.integers(-100, 100, (4, 50)).astype(request.param)
-    write_array(tmp_path / "a", request.param, values)
-    return tmp_path / "a", values
+    _, identities = write_array(tmp_path / "a", request.param, values)
+    return tmp_path / "a", values, identities
 
 
-def test_zarr_reads_what_we_write(array: tuple[Path, np.ndarray]) -> None:
-    path, values = array
+def test_zarr_reads_what_we_write(array: tuple[Path, np.ndarray, list[ShardIdentity]]) -> None:
+    path, values, identities = array
     np.testing.assert_array_equal(zarr.open_array(path, mode="r")[...], values)
 
 
@@ -74,22 +75,24 @@ def test_we_read_what_zarr_writes(tmp_path: Path) -> None:
         fill_value=-1,
     )
     array[...] = values
-    reader = ChunkReader(tmp_path / "z")
+    shards = [path.read_bytes() for path in sorted((tmp_path / "z" / "c" / "0").iterdir())]
+    identities = [ShardIdentity(size=len(s), index_checksum=int.from_bytes(s[-4:], "little")) for s in shards]
+    reader = ChunkReader(LocalPlace(tmp_path / "z"), identities)
     for group in range(4):
         for channel in range(4):
             np.testing.assert_array_equal(reader.read(group, channel)[0], values[channel, group * 10 :][:10])
 
 
-def test_chunks_come_back(array: tuple[Path, np.ndarray]) -> None:
-    path, values = array
-    reader = ChunkReader(path)
+def test_chunks_come_back(array: tuple[Path, np.ndarray, list[ShardIdentity]]) -> None:
+    path, values, identities = array
+    reader = ChunkReader(LocalPlace(path), identities)
     read = np.concatenate([[reader.read(g, c)[0] for c in range(4)] for g in range(5)], axis=1)
     np.testing.assert_array_equal(read, values)
 
 
-def test_stored_bytes_are_the_files_less_their_indexes(array: tuple[Path, np.ndarray]) -> None:
-    path, _ = array
-    reader = ChunkReader(path)
+def test_stored_bytes_are_the_files_less_their_indexes(array: tuple[Path, np.ndarray, list[ShardIdentity]]) -> None:
+    path, _, identities = array
+    reader = ChunkReader(LocalPlace(path), identities)
     files = [file for file in path.rglob("c/*/*") if file.is_file()]
     expected = sum(file.stat().st_size - (16 * 8 + 4) for file in files)
     assert reader.stored_bytes(np.arange(4)) == expected
@@ -103,37 +106,38 @@ def test_no_flipped_bit_passes(tmp_path_factory: pytest.TempPathFactory, data: s
     dtype = data.draw(st.sampled_from(["int8", "int16"]))
     folder = tmp_path_factory.mktemp("flip") / "a"
     values = np.random.default_rng(2).integers(-100, 100, (4, 20)).astype(dtype)
-    geometry = write_array(folder, dtype, values)
+    geometry, identities = write_array(folder, dtype, values)
     shard = folder / geometry.shard_key(0)
     content = bytearray(shard.read_bytes())
     position = data.draw(st.integers(0, len(content) * 8 - 1))
     content[position // 8] ^= 1 << position % 8
     shard.write_bytes(content)
-    reader = ChunkReader(folder)
+    reader = ChunkReader(LocalPlace(folder), identities)
     with pytest.raises(StoreError, match=r"shard|chunk"):
         read_all(reader)
 
 
-def test_missing_and_short_shards_are_named(array: tuple[Path, np.ndarray]) -> None:
-    path, _ = array
+def test_missing_and_short_shards_are_named(array: tuple[Path, np.ndarray, list[ShardIdentity]]) -> None:
+    path, _, identities = array
     shard = path / "c/0/1"
     content = shard.read_bytes()
     shard.write_bytes(content[:50])
     with pytest.raises(StoreError, match=r"c/0/1: shard has 50 bytes"):
-        ChunkReader(path).read(2, 0)
+        ChunkReader(LocalPlace(path), identities).read(2, 0)
     shard.unlink()
-    with pytest.raises(StoreError, match=r"c/0/1: shard cannot be opened"):
-        ChunkReader(path).read(2, 0)
+    with pytest.raises(StoreError, match=r"c/0/1: cannot be opened: No such file"):
+        ChunkReader(LocalPlace(path), identities).read(2, 0)
 
 
 def test_a_missing_chunk_is_no_fill_value(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path / "shard", 2)
     writer.append(1, b"abc")
     writer.finish()
-    shard = ShardFile(tmp_path / "shard", 2)
-    assert shard.read(1) == b"abc"
+    shard = ShardFile(LocalFile(tmp_path / "shard"), 2)
+    stored, starts, lengths = shard.read(np.array([1]))
+    assert stored[starts[0] : starts[0] + lengths[0]].tobytes() == b"abc"
     with pytest.raises(StoreError, match="chunk 0 is missing"):
-        shard.read(0)
+        shard.read(np.array([1, 0]))
 
 
 def test_nothing_stands_in_place_before_the_end(tmp_path: Path) -> None:

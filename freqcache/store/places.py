@@ -1,0 +1,111 @@
+"""Where a store's files lie: a local folder here; what else zarr-python opens in :mod:`freqcache.store.zarr_places`.
+
+A place gives whole small files and opens large ones for reading ranges. Local files are read with ``pread``, never
+mapped: a mapped file that somebody truncates kills the process, and reading ahead of scattered chunks costs several
+times their bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+from freqcache.errors import StoreError
+
+
+class RangeFile(Protocol):
+    """A file opened for reading ranges."""
+
+    name: str
+    size: int
+
+    def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill `target` with the bytes from `offset` on.
+
+        Raises
+        ------
+        StoreError
+            If the file cannot be read or ends before.
+        """
+
+
+class Place(Protocol):
+    """A folder of a store."""
+
+    def __truediv__(self, name: str) -> Place:
+        """Return a folder inside this one."""
+
+    def read(self, key: str) -> bytes:
+        """Return a whole file.
+
+        Raises
+        ------
+        StoreError
+            If it is missing or cannot be read.
+        """
+
+    def open(self, key: str) -> RangeFile:
+        """Open a file for reading ranges.
+
+        Raises
+        ------
+        StoreError
+            If it is missing or cannot be opened.
+        """
+
+
+class LocalPlace:
+    """A folder on this machine."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __truediv__(self, name: str) -> LocalPlace:
+        return LocalPlace(self.path / name)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def read(self, key: str) -> bytes:
+        """Return a whole file: see :class:`Place`."""
+        try:
+            return (self.path / key).read_bytes()
+        except OSError as error:
+            msg = f"{self.path / key}: cannot be read: {error.strerror}"
+            raise StoreError(msg) from error
+
+    def open(self, key: str) -> LocalFile:
+        """Open a file for reading ranges: see :class:`Place`."""
+        return LocalFile(self.path / key)
+
+
+class LocalFile:
+    """An open local file; its descriptor is closed with it."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = str(path)
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            msg = f"{path}: cannot be opened: {error.strerror}"
+            raise StoreError(msg) from error
+        self.size = os.fstat(self._descriptor).st_size
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+    def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill `target` with the bytes from `offset` on: see :class:`RangeFile`."""
+        done = 0
+        while done < len(target):
+            try:
+                count = os.preadv(self._descriptor, [target[done:]], offset + done)
+            except OSError as error:
+                msg = f"{self.name}: cannot be read at {offset + done}: {error.strerror}"
+                raise StoreError(msg) from error
+            if count == 0:
+                msg = f"{self.name}: ends at {offset + done}, expected {len(target) - done} bytes more"
+                raise StoreError(msg)
+            done += count

@@ -1,0 +1,122 @@
+"""A store inside anything that zarr-python opens: a zip file, an object store through fsspec, memory.
+
+Only bytes come through zarr-python: which ones, and whether they can be trusted, is decided by the same code as for
+a local folder. So a missing or damaged chunk raises here too, and ranges are as few as there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from freqcache.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from zarr.abc.store import Store
+
+
+class ZarrPlace:
+    """A folder inside a zarr-python store.
+
+    Parameters
+    ----------
+    store : zarr.abc.store.Store
+        Where.
+    prefix : str
+        The folder; empty for the root.
+    """
+
+    def __init__(self, store: Store, prefix: str = "") -> None:
+        self.store = store
+        self.prefix = prefix
+
+    def __truediv__(self, name: str) -> ZarrPlace:
+        return ZarrPlace(self.store, self._key(name))
+
+    def __str__(self) -> str:
+        return f"{self.store}/{self.prefix}" if self.prefix else str(self.store)
+
+    def read(self, key: str) -> bytes:
+        """Return a whole file: see :class:`freqcache.store.places.Place`."""
+        return _get(self.store, self._key(key), f"{self}/{key}", None)
+
+    def open(self, key: str) -> ZarrFile:
+        """Open a file for reading ranges: see :class:`freqcache.store.places.Place`."""
+        return ZarrFile(self.store, self._key(key), f"{self}/{key}")
+
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+
+class ZarrFile:
+    """A file of a zarr-python store, read by ranges."""
+
+    def __init__(self, store: Store, key: str, name: str) -> None:
+        self.name = name
+        self._store, self._key = store, key
+        try:
+            self.size = int(_wait(store.getsize(key)))
+        except (OSError, ValueError, KeyError) as error:
+            msg = f"{name}: cannot be opened: {_reason(error)}"
+            raise StoreError(msg) from error
+
+    def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill `target` with the bytes from `offset` on: see :class:`freqcache.store.places.RangeFile`."""
+        from zarr.abc.store import RangeByteRequest
+
+        wanted = RangeByteRequest(offset, offset + len(target))
+        data = _get(self._store, self._key, self.name, wanted)
+        if len(data) != len(target):
+            msg = f"{self.name}: ends at {offset + len(data)}, expected {len(target) - len(data)} bytes more"
+            raise StoreError(msg)
+        target[:] = data
+
+
+def open_zarr_store(location: str) -> Store:
+    """Return zarr-python's store for a URL, or for the path of a zip file.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be opened, or what it needs is not installed.
+    """
+    import zipfile
+
+    from zarr.storage import FsspecStore, ZipStore
+
+    try:
+        if "://" in location:
+            return FsspecStore.from_url(location, read_only=True)
+        store = ZipStore(location, mode="r")
+        _wait(store._open())
+    except (ImportError, OSError, ValueError, zipfile.BadZipFile) as error:
+        msg = f"{location}: cannot be opened: {_reason(error)}"
+        raise StoreError(msg) from error
+    return store
+
+
+def _get(store: Store, key: str, name: str, wanted: Any) -> bytes:
+    from zarr.core.buffer import default_buffer_prototype
+
+    try:
+        found = _wait(store.get(key, default_buffer_prototype(), wanted))
+    except (OSError, ValueError, KeyError) as error:
+        msg = f"{name}: cannot be read: {_reason(error)}"
+        raise StoreError(msg) from error
+    if found is None:
+        msg = f"{name}: cannot be read: no such file"
+        raise StoreError(msg)
+    data: bytes = found.to_bytes()
+    return data
+
+
+def _wait(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine on the event loop that zarr-python's own stores live on."""
+    from zarr.core.sync import sync
+
+    return sync(work)
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__
