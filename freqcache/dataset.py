@@ -44,6 +44,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     size : int, optional
         Native caches only: short side resized to `size` pixels, centre crop, chroma on the luma grid. Without it a
         native cache's items are :class:`~freqcache.store.NativeSample`, each of its own size.
+    threads : int
+        Row groups read and decoded at a time; what is read does not depend on it.
 
     Attributes
     ----------
@@ -73,6 +75,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         split: str = "train",
         channels: ChannelMask | str | Path | None = None,
         size: int | None = None,
+        threads: int = 1,
     ) -> None:
         self.store: Store = open_store(path)
         self.channels = ChannelMask.load("192" if channels is None else channels)
@@ -83,7 +86,11 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         if size is not None and (size < BLOCK_SIZE or size % BLOCK_SIZE):
             msg = f"size: expected a positive multiple of {BLOCK_SIZE} pixels, found {size}"
             raise StoreError(msg)
+        if threads < 1:
+            msg = f"threads: expected at least 1, found {threads}"
+            raise StoreError(msg)
         self.size = size
+        self.threads = threads
         self.slots = self._split.slots
         self.labels = self._split.labels[self.slots]
         self.row_groups = self._split.row_groups[self.slots]
@@ -163,7 +170,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         checked = self._checked(indices)
         labels = self.labels[checked].tolist()
         if isinstance(self._split, NativeSplit) and self.size is None:
-            samples: Sequence[NativeSample] = self._split.read(self.slots[checked], self.channels)
+            samples: Sequence[NativeSample] = self._split.read(self.slots[checked], self.channels, threads=self.threads)
             return list(zip(samples, labels, strict=True))
         return list(zip(self.read(checked), labels, strict=True))
 
@@ -186,9 +193,9 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         """
         slots = self.slots[self._checked(indices)]
         if isinstance(self._split, FixedSplit):
-            return torch.from_numpy(self._split.read(slots, self.channels))
+            return torch.from_numpy(self._split.read(slots, self.channels, threads=self.threads))
         out = np.empty((len(slots), len(self.channels), *self.grid), dtype=np.float32)
-        for position, sample in enumerate(self._split.read(slots, self.source_channels)):
+        for position, sample in enumerate(self._split.read(slots, self.source_channels, threads=self.threads)):
             out[position] = self._resized(sample)
         return torch.from_numpy(out)
 

@@ -1,14 +1,16 @@
 """Batches of a dataset, each sample exactly once an epoch, in an order that suits the store.
 
-A split that fits is read once and then shuffled fully in memory. A larger one is streamed: row groups in random
-order, shuffled together in windows of about a thousand samples, so that each chunk is read once an epoch. The order
-is a function of the seed and the epoch alone.
+There are three ways to a random order. *memory*: a split that fits is read once and then shuffled fully. *groups*: a
+larger one is streamed, row groups in random order, shuffled together in windows of about a thousand samples, so that
+each chunk is read once an epoch. *random*: every sample is read by itself in a fully random order, which decodes a
+row group for each. Without a shuffle all three read the store from front to back. The order is a function of the
+seed, the epoch and the way alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,8 @@ from freqcache.dataset import FrequencyDataset
 
 _WINDOW: Final = 1024
 _READ_BATCH: Final = 256
+
+Access: TypeAlias = Literal["auto", "memory", "groups", "random"]
 
 IN_MEMORY_BYTES: Final = 2 << 30
 """Items that take at most so much are held in memory."""
@@ -41,9 +45,14 @@ class FrequencyLoader:
         Leave out a last batch that is not full.
     indices : array of int, optional
         The items to visit; all by default.
-    in_memory : bool or "auto"
-        Hold all items in memory; "auto" does so when they take at most 2 GiB, on every machine alike: the two
-        orders differ, and the same seed must give the same run.
+    access : str
+        ``"memory"``, ``"groups"`` or ``"random"``, as above; ``"auto"`` is memory for items that take at most 2 GiB,
+        else groups, on every machine alike: the orders differ, and the same seed must give the same run.
+
+    Attributes
+    ----------
+    access : str
+        The way chosen: never ``"auto"``.
     """
 
     def __init__(
@@ -55,10 +64,13 @@ class FrequencyLoader:
         seed: int = 0,
         drop_last: bool = False,
         indices: npt.NDArray[np.integer[Any]] | None = None,
-        in_memory: bool | Literal["auto"] = "auto",
+        access: Access = "auto",
     ) -> None:
         if batch_size < 1:
             msg = f"batch_size: expected at least 1, found {batch_size}"
+            raise ValueError(msg)
+        if access not in get_args(Access):
+            msg = f"access: expected one of {', '.join(get_args(Access))}, found {access!r}"
             raise ValueError(msg)
         self.dataset = dataset
         self.batch_size = batch_size
@@ -67,7 +79,9 @@ class FrequencyLoader:
         self.drop_last = drop_last
         self.epoch = 0
         self.indices = np.arange(len(dataset)) if indices is None else np.sort(np.asarray(indices, dtype=np.intp))
-        self.in_memory = self.n_bytes <= IN_MEMORY_BYTES if in_memory == "auto" else in_memory
+        if access == "auto":
+            access = "memory" if self.n_bytes <= IN_MEMORY_BYTES else "groups"
+        self.access = access
         self._held: Tensor | None = None
 
     @property
@@ -87,8 +101,8 @@ class FrequencyLoader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         rng = np.random.default_rng([self.seed, self.epoch])
-        batches = self._from_memory(rng) if self.in_memory else self._from_store(rng)
-        for coefficients, labels in batches:
+        ways = {"memory": self._from_memory, "groups": self._by_groups, "random": self._one_by_one}
+        for coefficients, labels in ways[self.access](rng):
             if len(labels) == self.batch_size or not self.drop_last:
                 yield coefficients, labels
 
@@ -108,30 +122,34 @@ class FrequencyLoader:
         for batch in self._batches(order):
             yield self._held[torch.from_numpy(batch)], self._labels(self.indices[batch])
 
-    def _from_store(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        if not self.shuffle:
-            for batch in self._batches(self.indices):
-                yield self.dataset.read(batch), self._labels(batch)
-            return
+    def _one_by_one(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        order = rng.permutation(self.indices) if self.shuffle else self.indices
+        for batch in self._batches(order):
+            yield self.dataset.read(batch), self._labels(batch)
+
+    def _by_groups(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         groups = self.dataset.row_groups[self.indices]
         held: list[Tensor] = []
         left = np.empty(0, dtype=np.intp)
-        order = rng.permutation(np.unique(groups))
+        order = np.unique(groups)
+        if self.shuffle:
+            rng.shuffle(order)
         starts = np.searchsorted(groups, order, side="left")
         ends = np.searchsorted(groups, order, side="right")
+        enough = _WINDOW if self.shuffle else self.batch_size
         for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
             members = self.indices[start:end]
             held.append(self.dataset.read(members))
             left = np.concatenate([left, members])
             last = number == len(order) - 1
-            if len(left) < _WINDOW and not last:
+            if len(left) < enough and not last:
                 continue
             window = torch.cat(held)
-            shuffled = rng.permutation(len(left))
+            mixed = rng.permutation(len(left)) if self.shuffle else np.arange(len(left))
             whole = len(left) if last else len(left) // self.batch_size * self.batch_size
-            for batch in self._batches(shuffled[:whole]):
+            for batch in self._batches(mixed[:whole]):
                 yield window[torch.from_numpy(batch)], self._labels(left[batch])
-            rest = shuffled[whole:]
+            rest = mixed[whole:]
             held, left = [window[torch.from_numpy(rest)]], left[rest]
 
     def _batches(self, order: npt.NDArray[np.intp]) -> Iterator[npt.NDArray[np.intp]]:

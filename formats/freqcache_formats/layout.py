@@ -94,7 +94,6 @@ SPLIT_ARRAYS: Final[dict[str, ArrayLayout]] = {
     "row_group_start": ArrayLayout("int64", ("boundary",)),
     "shard_digest": ArrayLayout("uint8", ("array", "shard", "byte"), (-1, DIGEST_BYTES)),
     "shard_bytes": ArrayLayout("int64", ("array", "shard"), (-1,)),
-    "shard_index_checksum": ArrayLayout("uint32", ("array", "shard"), (-1,)),
 }
 """The other arrays that every split has."""
 

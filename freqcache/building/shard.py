@@ -42,7 +42,7 @@ from freqcache_formats.layout import (
     Origin,
 )
 
-SHARD_FILES: Final = ("shard_digest", "shard_bytes", "shard_index_checksum")
+SHARD_FILES: Final = ("shard_digest", "shard_bytes")
 """Arrays of a split that describe its shard files."""
 
 Buffers = dict[str, npt.NDArray[Any]]
@@ -99,8 +99,8 @@ class ShardRecord:
     statistics : (9, 192) float64
         Of :class:`freqcache.statistics.Accumulator`.
     files : dict of str to (arrays, ...) array
-        What the split's arrays ``shard_digest``, ``shard_bytes`` and ``shard_index_checksum`` say of this shard's
-        files, in the order of the coefficient arrays.
+        What the split's arrays ``shard_digest`` and ``shard_bytes`` say of this shard's files, in the order of the
+        coefficient arrays.
     failures : tuple of LedgerEntry
         Files that failed, or were kept damaged.
     saturated : int
@@ -183,10 +183,11 @@ def build_shard(task: ShardTask) -> int:
         for writer in writers.values():
             writer.abandon()
         raise
+    digests = [np.frombuffer(identity.digest, dtype=np.uint8) for identity in finished]
+    sizes = [identity.size for identity in finished]
     files: dict[str, npt.NDArray[Any]] = {
-        "shard_digest": np.stack([np.frombuffer(digest, dtype=np.uint8) for digest, _ in finished]),
-        "shard_bytes": np.array([identity.size for _, identity in finished], dtype=np.int64),
-        "shard_index_checksum": np.array([identity.index_checksum for _, identity in finished], dtype=np.uint32),
+        "shard_digest": np.stack(digests),
+        "shard_bytes": np.array(sizes, dtype=np.int64),
     }
     shard.record(files).write(task.record)
     return task.n_slots

@@ -101,8 +101,8 @@ class ChunkReader:
     ----------
     place : Place
         Folder of the array.
-    identities : sequence of ShardIdentity
-        What each shard of the array must be.
+    identities : sequence of ShardIdentity or None
+        What each shard of the array must be; None where nothing is recorded.
 
     Raises
     ------
@@ -110,7 +110,7 @@ class ChunkReader:
         If ``zarr.json`` is missing or is not an array of this format, or there are more or fewer shards.
     """
 
-    def __init__(self, place: Place, identities: Sequence[ShardIdentity]) -> None:
+    def __init__(self, place: Place, identities: Sequence[ShardIdentity | None]) -> None:
         self.place = place
         self.geometry, self.codec = _read_geometry(place)
         self._identities = tuple(identities)

@@ -3,7 +3,8 @@
 Source: Zarr v3, ``sharding_indexed`` codec 1.0, with ``index_location: end`` and index codecs ``bytes`` (little
 endian) and ``crc32c``. The index holds, for every inner chunk in C order, its offset and its length as uint64.
 Chunks lie in the file in the order in which they were appended; a row group's chunks are appended together, so
-that a masked read of a row group is one run of bytes.
+that a masked read of a row group is one run of bytes. Between the chunks and the index lies the BLAKE2b-128 of both,
+in bytes that no index entry points to: whoever reads the index learns whether this is the shard that belongs here.
 """
 
 from __future__ import annotations
@@ -29,6 +30,22 @@ _MISSING: Final = np.uint64(2**64 - 1)
 
 NEAR: Final = 32_768
 """Chunks that lie no more bytes apart than this are read in one piece, with what is between them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardIdentity:
+    """What a split records of each of its shard files, so that another file in its place is noticed.
+
+    Attributes
+    ----------
+    size : int
+        Bytes of the file.
+    digest : bytes
+        BLAKE2b-128 of its chunks and its index: the 16 bytes before the index.
+    """
+
+    size: int
+    digest: bytes
 
 
 class ShardWriter:
@@ -58,46 +75,29 @@ class ShardWriter:
     def append(self, chunk: int, stored: bytes | memoryview) -> None:
         """Append the stored bytes of inner chunk number `chunk` (C order in the shard)."""
         self._index[chunk] = self._position, len(stored)
-        self._write(stored)
+        self._file.write(stored)
+        self._digest.update(stored)
+        self._position += len(stored)
 
-    def finish(self) -> tuple[bytes, ShardIdentity]:
-        """Write the index, sync, move into place; return the file's digest (16 bytes) and its identity."""
+    def finish(self) -> ShardIdentity:
+        """Write the digest and the index, sync, move into place; return what to know the file by."""
         index = self._index.tobytes()
-        checksum: int = google_crc32c.value(index)
-        self._write(index + checksum.to_bytes(_CRC_BYTES, "little"))
+        self._digest.update(index)
+        digest = self._digest.digest()
+        tail = digest + index + google_crc32c.value(index).to_bytes(_CRC_BYTES, "little")
+        self._file.write(tail)
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         self._partial.replace(self._path)
         sync_folder(self._path.parent)
-        return self._digest.digest(), ShardIdentity(size=self._position, index_checksum=checksum)
+        return ShardIdentity(size=self._position + len(tail), digest=digest)
 
     def abandon(self) -> None:
         """Close and remove the temporary file."""
         with suppress(OSError):  # a full disk refuses the last bytes once more; its error is already on its way
             self._file.close()
         self._partial.unlink(missing_ok=True)
-
-    def _write(self, data: bytes | memoryview) -> None:
-        self._file.write(data)
-        self._digest.update(data)
-        self._position += len(data)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShardIdentity:
-    """What a split records of each of its shard files, so that another file in its place is noticed.
-
-    Attributes
-    ----------
-    size : int
-        Bytes.
-    index_checksum : int
-        CRC-32C of the index: the last four bytes of the file.
-    """
-
-    size: int
-    index_checksum: int
 
 
 class ShardFile:
@@ -125,23 +125,23 @@ class ShardFile:
     def __init__(self, file: RangeFile, n_chunks: int, identity: ShardIdentity | None = None) -> None:
         self._file = file
         self.name = file.name
-        length = n_chunks * 16
-        if file.size < length + _CRC_BYTES:
-            msg = f"{self.name}: shard has {file.size} bytes, fewer than its index of {length + _CRC_BYTES}"
+        length = DIGEST_BYTES + n_chunks * 16 + _CRC_BYTES
+        if file.size < length:
+            msg = f"{self.name}: shard has {file.size} bytes, fewer than its digest and index of {length}"
             raise StoreError(msg)
-        tail = bytearray(length + _CRC_BYTES)
-        file.read_into(file.size - len(tail), memoryview(tail))
-        checksum = int.from_bytes(tail[length:], "little")
-        if google_crc32c.value(bytes(tail[:length])) != checksum:
+        tail = bytearray(length)
+        file.read_into(file.size - length, memoryview(tail))
+        digest, index, checksum = bytes(tail[:DIGEST_BYTES]), tail[DIGEST_BYTES:-_CRC_BYTES], tail[-_CRC_BYTES:]
+        if google_crc32c.value(bytes(index)) != int.from_bytes(checksum, "little"):
             msg = f"{self.name}: the shard's index fails its checksum"
             raise StoreError(msg)
-        if identity is not None and identity != ShardIdentity(size=file.size, index_checksum=checksum):
+        if identity is not None and identity != ShardIdentity(size=file.size, digest=digest):
             msg = (
-                f"{self.name}: not the shard that was written here: {file.size} bytes with index {checksum:08x}, "
-                f"expected {identity.size} bytes with index {identity.index_checksum:08x}"
+                f"{self.name}: not the shard that was written here: {file.size} bytes, digest {digest.hex()}, "
+                f"expected {identity.size} bytes, digest {identity.digest.hex()}"
             )
             raise StoreError(msg)
-        self._index = np.frombuffer(tail, dtype="<u8", count=2 * n_chunks).reshape(n_chunks, 2)
+        self._index = np.frombuffer(index, dtype="<u8").reshape(n_chunks, 2)
 
     def stored_bytes(self, chunks: npt.NDArray[np.intp]) -> npt.NDArray[np.uint64]:
         """Return the stored length of each of `chunks`; 0 where a chunk is missing."""

@@ -138,17 +138,15 @@ class Split:
 
     def _chunk_readers(self, names: Sequence[str]) -> tuple[ChunkReader, ...]:
         """Open coefficient arrays, each knowing what its shards must be."""
-        sizes, checksums = self.values("shard_bytes"), self.values("shard_index_checksum")
-        if len(sizes) != len(names) or checksums.shape != sizes.shape:
-            msg = f"{self.place}: shard_bytes and shard_index_checksum are not of {len(names)} arrays"
+        sizes, digests = self.values("shard_bytes"), self.values("shard_digest")
+        if len(sizes) != len(names) or digests.shape[:2] != sizes.shape:
+            msg = f"{self.place}: shard_bytes and shard_digest are not of {len(names)} arrays"
             raise StoreError(msg)
-        return tuple(
-            ChunkReader(
-                self.place / name,
-                [ShardIdentity(size=int(n), index_checksum=int(c)) for n, c in zip(*pair, strict=True)],
-            )
-            for name, *pair in zip(names, sizes, checksums, strict=True)
-        )
+        identities = [
+            [ShardIdentity(size=n, digest=digest.tobytes()) for n, digest in zip(row.tolist(), rows, strict=True)]
+            for row, rows in zip(sizes, digests, strict=True)
+        ]
+        return tuple(ChunkReader(self.place / name, row) for name, row in zip(names, identities, strict=True))
 
     def _gather(
         self,

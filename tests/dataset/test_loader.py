@@ -9,6 +9,7 @@ from photographs import write_tree
 
 import freqcache
 from freqcache import FrequencyDataset, FrequencyLoader
+from freqcache.loader import Access
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +35,13 @@ def visited(dataset: FrequencyDataset, loader: FrequencyLoader) -> tuple[list[in
     return order, sizes
 
 
-@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("access", ["memory", "groups", "random"])
 @pytest.mark.parametrize("window", [1, 20, 1024])
 def test_every_item_once_an_epoch(
-    dataset: FrequencyDataset, in_memory: bool, window: int, monkeypatch: pytest.MonkeyPatch
+    dataset: FrequencyDataset, access: Access, window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("freqcache.loader._WINDOW", window)
-    loader = FrequencyLoader(dataset, 7, shuffle=True, seed=3, in_memory=in_memory)
+    loader = FrequencyLoader(dataset, 7, shuffle=True, seed=3, access=access)
     orders = []
     for epoch in (0, 1):
         loader.set_epoch(epoch)
@@ -53,20 +54,23 @@ def test_every_item_once_an_epoch(
     assert visited(dataset, loader)[0] == orders[0]
 
 
-@pytest.mark.parametrize("in_memory", [True, False])
-def test_order_subset_and_incomplete_batches(dataset: FrequencyDataset, in_memory: bool) -> None:
+@pytest.mark.parametrize("access", ["memory", "groups", "random"])
+def test_order_subset_and_incomplete_batches(dataset: FrequencyDataset, access: Access) -> None:
     chosen = np.array([50, 3, 4, 20, 33])
-    loader = FrequencyLoader(dataset, 2, shuffle=False, indices=chosen, in_memory=in_memory)
+    loader = FrequencyLoader(dataset, 2, shuffle=False, indices=chosen, access=access)
     assert visited(dataset, loader) == ([3, 4, 20, 33, 50], [2, 2, 1])
     assert len(loader) == 3
-    loader = FrequencyLoader(dataset, 2, shuffle=True, indices=chosen, drop_last=True, in_memory=in_memory)
+    loader = FrequencyLoader(dataset, 2, shuffle=True, indices=chosen, drop_last=True, access=access)
     order, sizes = visited(dataset, loader)
     assert set(order) < set(chosen.tolist())
     assert sizes == [2, 2]
     assert len(loader) == 2
 
 
-def test_streamed_row_groups_are_read_once(dataset: FrequencyDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_streamed_row_groups_are_read_once(
+    dataset: FrequencyDataset, shuffle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: list[int] = []
     real = FrequencyDataset.read
 
@@ -75,15 +79,20 @@ def test_streamed_row_groups_are_read_once(dataset: FrequencyDataset, monkeypatc
         return real(self, indices)
 
     monkeypatch.setattr(FrequencyDataset, "read", counting)
-    for _ in FrequencyLoader(dataset, 7, shuffle=True, in_memory=False):
+    for _ in FrequencyLoader(dataset, 7, shuffle=shuffle, access="groups"):
         pass
     assert sorted(read) == [0, 1, 2, 3]
 
 
 def test_small_splits_are_held_in_memory(dataset: FrequencyDataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert FrequencyLoader(dataset, 7, shuffle=True).in_memory
+    assert FrequencyLoader(dataset, 7, shuffle=True).access == "memory"
     monkeypatch.setattr("freqcache.loader.IN_MEMORY_BYTES", 1000)
-    assert not FrequencyLoader(dataset, 7, shuffle=True).in_memory
+    assert FrequencyLoader(dataset, 7, shuffle=True).access == "groups"
+
+
+def test_what_is_no_order_is_refused(dataset: FrequencyDataset) -> None:
+    with pytest.raises(ValueError, match="expected one of auto, memory, groups, random, found 'quick'"):
+        FrequencyLoader(dataset, 7, shuffle=True, access="quick")  # type: ignore[arg-type]
 
 
 def test_a_batch_of_nothing_is_refused(dataset: FrequencyDataset) -> None:

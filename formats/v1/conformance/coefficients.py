@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 from problems import READ_ERRORS, Problems
-from shard_files import MISSING, digest, read_index
+from shard_files import MISSING, embedded_digest, identity, read_index
 
 COMPONENTS = ("y", "cb", "cr")
 FILLS = {"int8": -128, "int16": -32768}
@@ -60,7 +60,7 @@ def check_coefficients(problems: Problems, layout: Layout, statistics: Statistic
     before = len(problems.found)
     shapes = [_check_array(problems, layout, name) for name in names]
     known = [shape for shape in shapes if shape is not None]
-    _check_digests(problems, layout, names, known)
+    _check_digests(problems, layout, names, shapes)
     if len(known) < len(names) or len(problems.found) > before:
         return
     if native and not _check_places(problems, layout, [chunk[1] for chunk, _, _ in known]):
@@ -172,18 +172,26 @@ def _check_digests(
     problems: Problems,
     layout: Layout,
     names: tuple[str, ...],
-    known: list[tuple[tuple[int, ...], tuple[int, ...], int]],
+    known: list[tuple[tuple[int, ...], tuple[int, ...], int] | None],
 ) -> None:
-    path = layout.path / "shard_digest"
-    n_shards = known[0][2] if known else None
-    digests = problems.values(path, "uint8", (len(names), n_shards, 16))
-    if digests is None:
-        return
-    for row, name in enumerate(names):
-        for number in range(digests.shape[1]):
-            shard = _shard_path(layout, name, number)
-            if shard.is_file() and digest(shard) != digests[row, number].tobytes():
-                problems.add(shard, "digest", f"the file is not the one of shard_digest[{row}, {number}]")
+    n_shards = next((shape[2] for shape in known if shape is not None), None)
+    native = layout.kind == "native"
+    recorded = {
+        key: problems.values(layout.path / key, dtype, (len(names), n_shards, *shape))
+        for key, dtype, shape in (
+            ("shard_digest", "uint8", (16,)),
+            ("shard_bytes", "int64", ()),
+        )
+    }
+    for key, values in recorded.items():
+        for row, number in np.ndindex(values.shape[:2]) if values is not None else ():
+            shard, shape = _shard_path(layout, names[row], number), known[row]
+            if values is not None and shape is not None and shard.is_file():
+                n_chunks = shape[1][native] // shape[0][native] * (64 if native else 192)
+                if identity(shard, n_chunks)[key] != values[row, number].tobytes():
+                    problems.add(shard, key, f"the file is not the one of {key}[{row}, {number}]")
+                elif key == "shard_digest" and embedded_digest(shard, n_chunks) != values[row, number].tobytes():
+                    problems.add(shard, key, "the digest inside the file is not its own")
 
 
 def _check_places(problems: Problems, layout: Layout, lengths: list[int]) -> bool:

@@ -1,7 +1,7 @@
 """The faults of the invalid examples: each a function that puts exactly one of them into a valid store.
 
-Where a shard is changed, its ``shard_digest`` is made to fit again, so that the digest does not give the fault away;
-one example has a wrong digest and nothing else.
+Where a shard is changed, what is recorded of it (its digest, its length) is made to fit again, so that
+this does not give the fault away; there are examples where nothing but that is wrong.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numcodecs.blosc
 import numpy as np
 import zarr
-from shard_files import CRC_BYTES, MISSING, crc32c, digest, read_index, write_index
+from shard_files import CRC_BYTES, DIGEST_BYTES, MISSING, crc32c, identity, read_index, seal, write_index
 
 GRAY, ABSENT, INT8, INT16 = "native-grayscale", "native-absent", "fixed-int8", "fixed-int16-absent"
 ROOT, SPLIT = "zarr.json", "train/zarr.json"
@@ -113,12 +113,15 @@ def _remove_array(path: str) -> Callable[[Path], None]:
 
 
 def _shard(change: Callable[[Path], None]) -> Callable[[Path], None]:
-    """Change the shard of ``cr`` and make its digest fit."""
+    """Change the shard of ``cr`` and make what is recorded of it fit."""
 
     def apply(store: Path) -> None:
         change(store / SHARD)
-        digests: Any = zarr.open_array(store / "train" / "shard_digest", mode="r+")
-        digests[2, 0] = np.frombuffer(digest(store / SHARD), dtype=np.uint8)
+        seal(store / SHARD, 64)
+        for name, value in identity(store / SHARD, 64).items():
+            recorded: Any = zarr.open_array(store / "train" / name, mode="r+")
+            found = np.frombuffer(value, dtype=recorded.dtype)
+            recorded[2, 0] = found if recorded.ndim == 3 else found[0]
 
     return apply
 
@@ -164,7 +167,7 @@ def _code_fill(path: Path) -> None:
     stored = numcodecs.blosc.compress(chunk, b"zstd", 1, 2, 0, 2)
     stored += crc32c(stored).to_bytes(CRC_BYTES, "little")
     index = index.copy()
-    index[0] = len(data) - 16 * 64 - CRC_BYTES, len(stored)
+    index[0] = len(data) - DIGEST_BYTES - 16 * 64 - CRC_BYTES, len(stored)
     path.write_bytes(data[: index[0, 0]] + stored + data[index[0, 0] :])
     write_index(path, index)
 
@@ -203,6 +206,14 @@ def _past_its_chunk(store: Path) -> None:
     slot = int(starts[1]) - 1
     blocks: Any = zarr.open_array(store / "train" / "blocks", mode="r")
     _value("offset", (slot, 0), int(y.chunks[1] - blocks[slot, 0].prod() + 1))(store)
+
+
+def _swap_shards(store: Path) -> None:
+    """Put each of the two shards of ``y`` in the other's place."""
+    first, second = (store / "train" / "y" / "c" / "0" / name for name in "01")
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
 
 
 def _drop_crc(codecs: list[Any]) -> list[Any]:
@@ -272,7 +283,17 @@ FAULTS: dict[str, Fault] = {
     ),
     "label-flipped": _fault(GRAY, "unreadable", "should", "a bit of label's chunk is flipped", _flip_label),
     "digest-wrong": _fault(
-        GRAY, "digest", "may", "a shard's digest is another file's", _value("shard_digest", (0, 0, 0), 1)
+        GRAY,
+        "shard_digest",
+        "should",
+        "a shard's recorded digest is another file's",
+        _value("shard_digest", (0, 0, 0), 1),
+    ),
+    "shard-bytes-wrong": _fault(
+        GRAY, "shard_bytes", "should", "a shard's recorded length is not its own", _value("shard_bytes", (0, 0), 1)
+    ),
+    "shards-swapped": _fault(
+        ABSENT, "shard_digest", "should", "two shards of y are in each other's place", _swap_shards
     ),
     "fill-coded": _fault(GRAY, "coded-fill", "may", "a coefficient is the fill value", _shard(_code_fill)),
     # Per-sample values

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 CRC_BYTES = 4
+DIGEST_BYTES = 16
 MISSING = 2**64 - 1
 
 
@@ -38,9 +39,26 @@ def crc32c(data: bytes) -> int:
     return value ^ 0xFFFFFFFF
 
 
-def digest(path: Path) -> bytes:
-    """Return the BLAKE2b-128 of a file."""
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+def identity(path: Path, n_chunks: int) -> dict[str, bytes]:
+    """Return what a split's arrays must record of a shard file: its length, and the BLAKE2b-128 of chunks and index."""
+    data = path.read_bytes()
+    end = len(data) - CRC_BYTES - 16 * n_chunks
+    content = data[: max(0, end - DIGEST_BYTES)] + data[end:-CRC_BYTES]
+    digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
+    return {"shard_digest": digest, "shard_bytes": len(data).to_bytes(8, "little")}
+
+
+def embedded_digest(path: Path, n_chunks: int) -> bytes:
+    """Return the digest that stands in the file, before its index."""
+    return path.read_bytes()[: -(CRC_BYTES + 16 * n_chunks)][-DIGEST_BYTES:]
+
+
+def seal(path: Path, n_chunks: int) -> None:
+    """Write the digest that fits what the file holds: for the damaged examples."""
+    data = bytearray(path.read_bytes())
+    end = len(data) - CRC_BYTES - 16 * n_chunks
+    data[end - DIGEST_BYTES : end] = identity(path, n_chunks)["shard_digest"]
+    path.write_bytes(data)
 
 
 def read_index(path: Path, n_chunks: int) -> npt.NDArray[np.uint64] | None:
