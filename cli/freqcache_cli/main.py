@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "build": "build",
     "demo": "demo",
     "eval": "evaluate",
+    "hot": "hot",
     "select": "select",
     "train": "train",
 }

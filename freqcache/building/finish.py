@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from freqcache.building.arrays import create_group, remove_partials, sync_folder_tree, write_array
 from freqcache.building.options import BuildOptions
 from freqcache.building.plan import SplitPlan
 from freqcache.building.shard import SHARD_FILES, ShardRecord
@@ -24,7 +23,7 @@ from freqcache.quantization import fixed_steps
 from freqcache.statistics import Accumulator
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
-from freqcache.store.shards import sync_folder
+from freqcache.store.durable import sync_folder
 from freqcache_formats.channels import N_CHANNELS
 from freqcache_formats.layout import (
     ATTRIBUTE,
@@ -38,13 +37,9 @@ from freqcache_formats.layout import (
 )
 from freqcache_formats.metadata import SplitMetadata, StoreMetadata
 
-_CHUNK_LENGTH = 65_536
-
 
 def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], options: BuildOptions) -> bytes:
     """Write everything of a split but its shards; return a digest of its content (16 bytes)."""
-    import zarr
-
     samples = {name: np.concatenate([record.samples[name] for record in records]) for name in records[0].samples}
     accumulator = Accumulator()
     for record in records:
@@ -57,14 +52,14 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], op
     # A run that was stopped here before leaves metadata behind; overwrite=True would take the shards along.
     for name in ("", *plan.arrays):
         (store / plan.name / name / "zarr.json").unlink(missing_ok=True)
-    _remove_partials(store / plan.name)
-    group = zarr.create_group(store / plan.name, overwrite=False, attributes={ATTRIBUTE: metadata.to_dict()})
+    remove_partials(store / plan.name)
+    group = create_group(store / plan.name, {ATTRIBUTE: metadata.to_dict()})
     codec = ChunkCodec(name="blosc" if options.size is None else "zstd", level=options.level)
     for name, geometry in plan.arrays.items():
         _create_coefficients(group, name, geometry, codec)
     layouts = SAMPLE_ARRAYS | (NATIVE_SAMPLE_ARRAYS if options.size is None else {})
     for name, layout in layouts.items():
-        _write_array(group, name, samples[name], layout.dimensions)
+        write_array(group, name, samples[name], layout.dimensions)
     paths = [slot.file.path.encode("utf-8", "surrogateescape") for slots in plan.groups for slot in slots]
     ends = np.cumsum([0, *map(len, paths)], dtype=np.int64)
     starts = np.cumsum([0, *map(len, plan.groups)], dtype=np.int64)
@@ -75,11 +70,11 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], op
     }
     others |= {name: np.stack([record.files[name] for record in records], axis=1) for name in SHARD_FILES}
     for name, values in others.items():
-        _write_array(group, name, values, SPLIT_ARRAYS[name].dimensions)
+        write_array(group, name, values, SPLIT_ARRAYS[name].dimensions)
     if options.size is not None:
         steps = np.ones(N_CHANNELS, dtype=np.float32) if options.exact else fixed_steps()
-        _write_array(group, "quantization", steps, FIXED_ARRAYS["quantization"].dimensions)
-    _sync_folder_tree(store / plan.name, skip={store / plan.name / name / "c" for name in plan.arrays})
+        write_array(group, "quantization", steps, FIXED_ARRAYS["quantization"].dimensions)
+    sync_folder_tree(store / plan.name, skip={store / plan.name / name / "c" for name in plan.arrays})
     digest = hashlib.blake2b(digest_size=16)
     for values in (*samples.values(), *others.values()):
         digest.update(np.ascontiguousarray(values).tobytes())
@@ -104,8 +99,6 @@ def write_root(
     creator : str
         Software and version.
     """
-    import zarr
-
     content = hashlib.blake2b(digest_size=16)
     content.update(json.dumps([options.kind, *classes]).encode())
     for name, digest in splits.items():
@@ -120,32 +113,8 @@ def write_root(
     )
     for leftover in store.glob("*.partial"):  # of a run killed just here
         leftover.unlink()
-    zarr.create_group(store, overwrite=False, attributes={ATTRIBUTE: metadata.to_dict()})
-    _sync_file(store / "zarr.json")
+    create_group(store, {ATTRIBUTE: metadata.to_dict()})
     sync_folder(store)
-
-
-def _remove_partials(folder: Path) -> None:
-    """Remove the temporary files of a run that was killed while it wrote."""
-    for leftover in folder.rglob("*.partial"):
-        leftover.unlink()
-
-
-def _sync_folder_tree(folder: Path, *, skip: AbstractSet[Path]) -> None:
-    """Make everything below `folder` durable but the shards, which are: zarr-python leaves that to others."""
-    for path in folder.iterdir():
-        if path in skip:
-            continue
-        if path.is_dir():
-            _sync_folder_tree(path, skip=skip)
-        else:
-            _sync_file(path)
-    sync_folder(folder)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def _create_coefficients(group: Any, name: str, geometry: ArrayGeometry, codec: ChunkCodec) -> None:
@@ -161,20 +130,3 @@ def _create_coefficients(group: Any, name: str, geometry: ArrayGeometry, codec: 
         fill_value=NATIVE_FILL if native else FIXED_DTYPES[geometry.dtype.name],
         dimension_names=("frequency", "block") if native else ("sample", "channel", "row", "column"),
     )
-
-
-def _write_array(group: Any, name: str, values: npt.NDArray[Any], dimensions: tuple[str, ...]) -> None:
-    """Write a whole array that is small beside the coefficients, every chunk present, zstd with checksum."""
-    chunks = (min(max(1, len(values)), _CHUNK_LENGTH), *(max(1, n) for n in values.shape[1:]))
-    array = group.create_array(
-        name,
-        shape=values.shape,
-        dtype=values.dtype,
-        chunks=chunks,
-        compressors=ChunkCodec(name="zstd", level=3).zarr_compressors(values.dtype.itemsize),
-        fill_value=0,
-        dimension_names=dimensions,
-        overwrite=True,
-        config={"write_empty_chunks": True},
-    )
-    array[...] = values

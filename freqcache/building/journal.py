@@ -21,8 +21,9 @@ from typing import Final, Self
 from freqcache.errors import BuildError, StoreError
 from freqcache.sources import SPLITS
 from freqcache.store.attributes import read_attributes
+from freqcache.store.durable import sync_folder
 from freqcache.store.places import LocalPlace
-from freqcache.store.shards import sync_folder
+from freqcache_formats.hot import HOT
 
 _FOLDER: Final = ".build"
 _FORMAT: Final = "freqcache-build"
@@ -120,22 +121,11 @@ class Journal:
             self._release()
 
     def _is_complete(self) -> bool:
-        try:
-            read_attributes(LocalPlace(self.store))
-        except StoreError:
-            return False
-        return True
+        return _is_complete(self.store)
 
     def _state(self) -> str | None:
         """Return the fingerprint of the build that stands there, None if there is none."""
-        try:
-            state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-            return None
-        if not isinstance(state, dict) or state.get("format") != _FORMAT:
-            return None
-        fingerprint = state.get("fingerprint")
-        return fingerprint if isinstance(fingerprint, str) else None
+        return _state(self.folder)
 
     def _write_state(self) -> None:
         partial = self.folder / "state.json.partial"
@@ -174,8 +164,33 @@ class Journal:
     def _clear(self) -> None:
         """Remove what builds make, and nothing else."""
         (self.store / _ROOT).unlink(missing_ok=True)  # first: what is half removed must not look complete
-        for split in SPLITS:
-            if (self.store / split).is_dir():
-                shutil.rmtree(self.store / split)
+        hot = self.store / HOT
+        folders = [self.store / split for split in SPLITS]
+        if _is_complete(hot) or _state(hot / _FOLDER) is not None:
+            folders.append(hot)
+        for folder in folders:
+            if folder.is_dir():
+                shutil.rmtree(folder)
         for leftover in (*self.store.glob("*.partial"), *self.folder.glob("*.npz*"), *self.folder.glob("state.json")):
             leftover.unlink()
+
+
+def _is_complete(store: Path) -> bool:
+    """Whether a complete store, or a complete hot copy, stands there."""
+    try:
+        read_attributes(LocalPlace(store))
+    except StoreError:
+        return False
+    return True
+
+
+def _state(journal: Path) -> str | None:
+    """Return the fingerprint in a journal's folder, None if there is none."""
+    try:
+        state = json.loads((journal / "state.json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        return None
+    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+        return None
+    fingerprint = state.get("fingerprint")
+    return fingerprint if isinstance(fingerprint, str) else None

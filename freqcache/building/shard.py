@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +27,9 @@ from freqcache.resample import to_fixed_grid
 from freqcache.statistics import Accumulator
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
+from freqcache.store.durable import write_durably
 from freqcache.store.encoding import ChunkEncoder
-from freqcache.store.shards import ShardWriter, sync_folder
+from freqcache.store.shards import ShardWriter
 from freqcache_formats.channels import N_CHANNELS, N_FREQUENCIES
 from freqcache_formats.layout import (
     COEFFICIENTS,
@@ -120,13 +120,7 @@ class ShardRecord:
         arrays: dict[str, Any] = {f"sample_{name}": values for name, values in self.samples.items()} | self.files
         arrays["words"] = np.frombuffer(json.dumps(words).encode(), dtype=np.uint8)
         np.savez(buffer, statistics=self.statistics, **arrays)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        with partial.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
+        write_durably(path, buffer.getbuffer())
 
     @classmethod
     def read(cls, path: Path) -> ShardRecord:

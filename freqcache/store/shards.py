@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from freqcache.errors import StoreError
 from freqcache.store.decoding import Octets, workspace
+from freqcache.store.durable import sync_folder
 from freqcache.store.places import RangeFile
 from freqcache_formats.layout import DIGEST_BYTES
 
@@ -192,12 +193,3 @@ class ShardFile:
         if offset == _MISSING and length == _MISSING:
             return f"{self.name}: chunk {chunk} is missing"
         return f"{self.name}: chunk {chunk} lies at {offset}+{length}, past the file's {self._file.size} bytes"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable (fsync of the directory)."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,14 +1,15 @@
 """Reads samples of a split by slot and channel mask.
 
-Only the chunks of the wanted channels are read, each once for all the slots of a call that lie in it. A chunk that
-is missing or damaged raises; nothing is ever filled in. Resizing, cropping and torch live elsewhere
-(:mod:`freqcache.resample`, :mod:`freqcache.dataset`).
+Only the chunks of the wanted channels are read, each once for all the slots of a call that lie in it; or the hot copy,
+where there is one that holds them. A chunk that is missing or damaged raises; nothing is ever filled in.
+Resizing, cropping and torch live elsewhere (:mod:`freqcache.resample`, :mod:`freqcache.dataset`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,9 +20,11 @@ from freqcache.store.arrays import read_array
 from freqcache.store.attributes import read_attributes
 from freqcache.store.batches import NativeBatch
 from freqcache.store.columns import ChunkReader
+from freqcache.store.hot import HotSplit
 from freqcache.store.places import Place
 from freqcache.store.shards import ShardIdentity
 from freqcache.store.threads import run_all
+from freqcache_formats.hot import HotMetadata
 from freqcache_formats.layout import (
     COEFFICIENTS,
     COLUMNS,
@@ -48,7 +51,9 @@ class Split:
     _SLOT_ARRAYS: ClassVar[dict[str, ArrayLayout]] = {}
     _OTHER_ARRAYS: ClassVar[dict[str, ArrayLayout]] = {}
 
-    def __init__(self, store: Place, name: str, classes: tuple[str, ...]) -> None:
+    def __init__(
+        self, store: Place, name: str, classes: tuple[str, ...], hot: tuple[Path, HotMetadata] | None = None
+    ) -> None:
         self.name = name
         self.classes = classes
         self.place = store / name
@@ -57,6 +62,7 @@ class Split:
         except FormatError as error:
             msg = f"{self.place}: {error}"
             raise FormatError(msg) from error
+        self._hot = None if hot is None else HotSplit(hot[0] / name, hot[1], self.metadata.slots)
 
     def __len__(self) -> int:
         """Return the number of samples in the split."""
@@ -227,6 +233,9 @@ class FixedSplit(Split):
         elif out.shape != shape or out.dtype != self.dtype or not out.flags.c_contiguous:
             msg = f"out: expected C-contiguous {self.dtype} of shape {shape}, found {out.dtype} of shape {out.shape}"
             raise ValueError(msg)
+        if self._hot is not None and self._hot.covers(mask):
+            self._hot.read_fixed(wanted, mask, out, threads)
+            return out
         plane = self.grid[0] * self.grid[1]
         groups, rows = np.divmod(wanted, self._reader.geometry.chunk[0])
         spans = np.empty((len(wanted), 4), dtype=np.int64)
@@ -291,7 +300,10 @@ class NativeSplit(Split):
             starts[1:, component] = ends[:-1]
             out = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.int16)
             flat.append(out)
-            work += self._work(component, wanted, sizes, starts[:, component], frequencies, out)
+            if self._hot is not None and self._hot.covers(mask):
+                self._hot.read_native(component, wanted, sizes, mask, starts[:, component], out, threads)
+            else:
+                work += self._work(component, wanted, sizes, starts[:, component], frequencies, out)
         run_all(work, threads)
         return NativeBatch(coefficients=tuple(flat), starts=starts, frequencies=mask.frequencies, **geometry)
 

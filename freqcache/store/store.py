@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 
 from freqcache.errors import FormatError, StoreError
 from freqcache.store.attributes import read_attributes
+from freqcache.store.hot import open_hot
 from freqcache.store.places import LocalPlace, Place
 from freqcache.store.split import FixedSplit, NativeSplit
 from freqcache.store.zarr_places import ZarrPlace, open_zarr_store
+from freqcache_formats.hot import HOT
 from freqcache_formats.metadata import StoreMetadata
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
 
 
-def open_store(path: str | Path | ZarrStore) -> Store:
+def open_store(path: str | Path | ZarrStore, *, hot: bool = True) -> Store:
     """Open a store.
 
     Parameters
@@ -28,6 +30,8 @@ def open_store(path: str | Path | ZarrStore) -> Store:
     path : path, URL or zarr.abc.store.Store
         A folder that ``freqcache build`` made; a zip file of one, with the store's ``zarr.json`` at its root; the URL
         of a copy elsewhere, for fsspec; or any store object of zarr-python.
+    hot : bool
+        Read from the store's hot copy where there is one that holds the wanted channels.
 
     Raises
     ------
@@ -36,7 +40,7 @@ def open_store(path: str | Path | ZarrStore) -> Store:
     FormatError
         If its metadata is of an unknown version or malformed.
     """
-    return Store(path)
+    return Store(path, hot=hot)
 
 
 class Store:
@@ -50,9 +54,11 @@ class Store:
         Where its files lie.
     metadata : StoreMetadata
         The root attributes.
+    hot : HotMetadata or None
+        Of the hot copy that is read from.
     """
 
-    def __init__(self, path: str | Path | ZarrStore) -> None:
+    def __init__(self, path: str | Path | ZarrStore, *, hot: bool = True) -> None:
         self.place = _place(path)
         self.location = str(self.place)
         try:
@@ -60,6 +66,7 @@ class Store:
         except FormatError as error:
             msg = f"{path}: {error}"
             raise FormatError(msg) from error
+        self.hot = open_hot(self.place.path, self.id) if hot and isinstance(self.place, LocalPlace) else None
 
     @property
     def id(self) -> str:
@@ -92,7 +99,8 @@ class Store:
         if split not in self.splits:
             msg = f"{self.location}: no split {split!r}; it has {', '.join(self.splits)}"
             raise StoreError(msg)
-        return (FixedSplit if self.kind == "fixed" else NativeSplit)(self.place, split, self.classes)
+        hot = None if self.hot is None else (Path(self.location) / HOT, self.hot)
+        return (FixedSplit if self.kind == "fixed" else NativeSplit)(self.place, split, self.classes, hot)
 
     def __repr__(self) -> str:
         return f"<freqcache store {self.location} ({self.kind}; splits {', '.join(self.splits)})>"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from freqcache_cli.sizes import in_words
+
 if TYPE_CHECKING:
     from freqcache.building import BuildReport
 
@@ -116,7 +118,7 @@ def summary(report: BuildReport) -> str:
     lines = [
         f"{report.path}: {report.n_samples} images in {report.n_classes} classes ({splits})",
         f"  origin   {origins}, {report.n_failed} failed",
-        f"  bytes    {_bytes(report.bytes_in)} of images, {_bytes(report.bytes_out)} of cache",
+        f"  bytes    {in_words(report.bytes_in)} of images, {in_words(report.bytes_out)} of cache",
         f"  time     {report.seconds:.1f} s, {rate:.0f} images/s",
     ]
     if report.n_resumed:
@@ -130,12 +132,3 @@ def summary(report: BuildReport) -> str:
     if report.ledger is not None:
         lines.append(f"  ledger   {report.ledger} lists {len(report.failures)} files with the reason")
     return "\n".join(lines)
-
-
-def _bytes(count: int) -> str:
-    value = float(count)
-    for unit in ("B", "KB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{count} B"

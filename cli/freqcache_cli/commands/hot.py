@@ -1,0 +1,35 @@
+"""``freqcache hot``: an uncompressed copy of some channels inside a cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from freqcache_cli.sizes import in_words
+
+
+@click.command("hot")
+@click.argument("cache", type=click.Path(path_type=Path), metavar="OUT.zarr")
+@click.option(
+    "--channels",
+    required=True,
+    metavar="MASK",
+    help="The channels to copy: a mask.json, or the name of a preset such as 24.",
+)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Row groups read at a time.")
+@click.option("--overwrite", is_flag=True, help="Replace the hot copy that is there.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
+def command(cache: Path, *, channels: str, threads: int, overwrite: bool, quiet: bool) -> None:
+    """Make the hot copy of a cache: the channels of one mask, uncompressed, mapped into memory by readers.
+
+    Whatever reads a subset of those channels from the cache then reads them from the copy. A cache has one hot copy. If
+    making it is interrupted, the same command goes on.
+    """
+    from freqcache.building.hot import make_hot
+
+    report = make_hot(cache, channels, overwrite=overwrite, threads=threads, quiet=quiet)
+    if not quiet:
+        click.echo(
+            f"{report.path}: {len(report.channels)} channels of {report.samples} images, {in_words(report.bytes)}"
+        )

@@ -1,0 +1,82 @@
+"""The attribute of a hot copy's group, as a dataclass with a JSON edge; section 11 of the specification.
+
+The JSON schema is ``schemas/hot.schema.json``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from freqcache_formats.channels import ALL_CHANNELS, Channel
+from freqcache_formats.errors import FormatError
+from freqcache_formats.layout import FORMAT_VERSION
+from freqcache_formats.mask import ChannelMask
+
+HOT: Final = "hot"
+"""Folder of a store that holds its hot copy, and the copy's ``kind``."""
+
+CHECKSUM: Final = "checksum"
+"""Array of a hot split: CRC-32C of each channel of each sample, (slots, channels) uint32."""
+
+START: Final = "start"
+"""Array of a native store's hot split: first element of each sample in each component's array, (slots, 3) int64."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HotMetadata:
+    """Attribute ``freqcache`` of a hot copy's group.
+
+    Attributes
+    ----------
+    of : str
+        Id of the store that it is a copy of.
+    channels : ChannelMask
+        The channels it holds.
+    creator : str
+        Software and version that wrote it.
+    """
+
+    of: str
+    channels: ChannelMask
+    creator: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the attribute's JSON."""
+        return {
+            "version": FORMAT_VERSION,
+            "complete": True,
+            "kind": HOT,
+            "of": self.of,
+            "channels": [list(channel) for channel in self.channels.channels],
+            "creator": self.creator,
+        }
+
+    @classmethod
+    def from_dict(cls, document: object) -> HotMetadata:
+        """Return the metadata of an attribute's JSON.
+
+        Raises
+        ------
+        FormatError
+            If it is not that of a complete hot copy of a known version.
+        """
+        if not isinstance(document, dict):
+            msg = f"expected an object of attributes, found {type(document).__name__}"
+            raise FormatError(msg)
+        version = document.get("version")
+        if not isinstance(version, str) or version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
+            msg = f"format version {version!r} is not one this release reads (it reads {FORMAT_VERSION})"
+            raise FormatError(msg)
+        known = [list(channel) for channel in ALL_CHANNELS]
+        channels = document.get("channels")
+        problems = []
+        if document.get("kind") != HOT or document.get("complete") is not True:
+            problems.append("expected a complete group of kind hot")
+        if not isinstance(channels, list) or not channels or channels != [c for c in known if c in channels]:
+            problems.append("channels: expected some of the 192 in storage order")
+        problems += [f"{key}: expected a string" for key in ("of", "creator") if not isinstance(document.get(key), str)]
+        if problems or not isinstance(channels, list):
+            raise FormatError("hot copy: " + "; ".join(problems))
+        mask = ChannelMask.of((Channel(*entry) for entry in channels), name=HOT)
+        return cls(of=document["of"], channels=mask, creator=document["creator"])
