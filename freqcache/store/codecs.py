@@ -26,6 +26,7 @@ BLOSC_BLOCK: Final = 131_072
 
 _CRC_BYTES: Final = 4
 _BITSHUFFLE: Final = 2
+_BLOSC_HEADER: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +74,14 @@ class ChunkCodec:
         if google_crc32c.value(encoded) != int.from_bytes(checksum, "little"):
             msg = "CRC-32C does not match"
             raise StoreError(msg)
+        if self.name == "blosc":
+            _check_blosc_header(encoded, chunk)
         decompress = numcodecs.zstd.decompress if self.name == "zstd" else numcodecs.blosc.decompress
         try:
             decoded = decompress(encoded)
-        except (RuntimeError, ValueError) as error:
-            msg = f"{self.name} decoding failed ({error})"
+        except (RuntimeError, ValueError, SystemError, MemoryError) as error:
+            # The last two are what a frame brings about whose header promises a negative or an absurd size.
+            msg = f"{self.name} decoding failed ({str(error) or 'out of memory'})"
             raise StoreError(msg) from error
         if len(decoded) != chunk.nbytes:
             msg = f"decoded to {len(decoded)} bytes, expected {chunk.nbytes}"
@@ -115,4 +119,15 @@ class ChunkCodec:
         if names == ["bytes", "blosc", "crc32c"]:
             return cls(name="blosc", level=int(codecs[1]["configuration"]["clevel"]))
         msg = f"codec chain {names} is not [bytes, zstd or blosc, crc32c]"
+        raise StoreError(msg)
+
+
+def _check_blosc_header(frame: bytes, chunk: npt.NDArray[Any]) -> None:
+    """Raise StoreError for a frame that is cut, or of another size or element: c-blosc trusts the header."""
+    if len(frame) < _BLOSC_HEADER or int.from_bytes(frame[12:16], "little") != len(frame):
+        msg = f"the blosc frame does not have the {len(frame)} bytes that are stored"
+        raise StoreError(msg)
+    itemsize, size = frame[3], int.from_bytes(frame[4:8], "little")
+    if (itemsize, size) != (chunk.itemsize, chunk.nbytes):
+        msg = f"a blosc frame of {size} bytes in elements of {itemsize}, expected {chunk.nbytes} in {chunk.itemsize}"
         raise StoreError(msg)

@@ -76,6 +76,4 @@ class ChunkEncoder:
 
 def _zstd_level(level: int) -> int:
     """Return the zstd level that c-blosc's `level` stands for."""
-    if level == _BLOSC_HIGHEST:
-        return _ZSTD_HIGHEST
-    return 20 if level == _BLOSC_HIGHEST - 1 else 2 * level - 1
+    return _ZSTD_HIGHEST if level == _BLOSC_HIGHEST else 2 * level - 1

@@ -29,7 +29,9 @@ OTHER: Final = 2
 CRC_BYTES: Final = 4
 BLOSC_HEADER: Final = 16
 _VERSION, _ZSTD_VERSION = 2, 1
-_COPIED, _BITSHUFFLE, _NOT_SPLIT, _ZSTD = 0x02, 0x04, 0x10, 4 << 5
+_COPIED: Final = 0x02
+_OURS: Final = 0x04 | 0x10 | 4 << 5
+"""Flags: bit shuffle, blocks not split by bytes, zstd."""
 _SMALLEST: Final = 128
 """Chunks of fewer bytes are stored as they are."""
 
@@ -57,14 +59,14 @@ def _decode_blosc(
     flags, n_bytes, block_bytes = stored[start + 2], _word(stored, start + 4), _word(stored, start + 8)
     if stored[start] != _VERSION or n_bytes != chunk.size or _word(stored, start + 12) != length:
         return OTHER
+    if stored[start + 1] != _ZSTD_VERSION or flags | _COPIED != _OURS | _COPIED or stored[start + 3] != 2:
+        return OTHER
     source, target = np.uintp(stored.ctypes.data), np.uintp(chunk.ctypes.data)
     if flags & _COPIED:
         if length != BLOSC_HEADER + n_bytes:
             return OTHER
         copy_memory(target, source + np.uintp(start + BLOSC_HEADER), np.uintp(n_bytes))
         return SOUND
-    if flags != (_BITSHUFFLE | _NOT_SPLIT | _ZSTD) or stored[start + 3] != 2:
-        return OTHER
     if block_bytes < 2 or block_bytes % 2 or block_bytes > planes.size:
         return OTHER
     n_blocks = -(-n_bytes // block_bytes)
@@ -76,7 +78,7 @@ def _decode_blosc(
         if first >= wanted[1] or first + size <= wanted[0]:
             continue
         at = _word(stored, start + BLOSC_HEADER + 4 * block)
-        if at + 4 > length:
+        if at < BLOSC_HEADER + 4 * n_blocks or at + 4 > length:
             return OTHER
         packed = _word(stored, start + at)
         at += 4
@@ -215,7 +217,7 @@ def _encode_blosc(function: Any, context: Any, chunk: Any, block_bytes: int, pla
             packed = size
         _put_word(out, at + length, packed)
         length += 4 + packed
-    flags = _BITSHUFFLE | _NOT_SPLIT | _ZSTD
+    flags = _OURS
     if copied:
         flags |= _COPIED
         copy_memory(target + np.uintp(at + BLOSC_HEADER), source, np.uintp(n_bytes))
