@@ -1,57 +1,112 @@
-"""Groups and small arrays of a store, written through zarr-python, and made durable, which it leaves to others."""
+"""Groups and arrays of a store as files: their ``zarr.json``, and the chunks of arrays that are small.
+
+Written here rather than through zarr-python, so that the same input gives the same bytes whatever release of it is
+installed, and a build needs not load it. Source: Zarr v3 core specification, and its codecs ``bytes``,
+``sharding_indexed``, ``crc32c``. Making durable what is written is :func:`sync_folder_tree`'s.
+"""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 
 from freqcache.store.codecs import ChunkCodec
-from freqcache.store.durable import sync_folder
+from freqcache.store.durable import sync_folder, write_durably
 
 _CHUNK_LENGTH: Final = 65_536
+_CHECKSUM: Final = {"name": "crc32c"}
+Codec = Mapping[str, Any]
 
 
-def create_group(path: Path, attributes: Mapping[str, Any]) -> Any:
-    """Create a group where none is, and return it; what lies in the folder stays."""
-    import zarr
-
-    group = zarr.create_group(path, overwrite=False, attributes=dict(attributes))
-    _sync_file(path / "zarr.json")
-    return group
+def write_group(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Write a group's ``zarr.json`` durably; what else lies in the folder stays as it is."""
+    path.mkdir(parents=True, exist_ok=True)
+    document = {"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"}
+    write_durably(path / "zarr.json", _encoded(document))
 
 
-def write_array(group: Any, name: str, values: npt.NDArray[Any], dimensions: tuple[str, ...]) -> None:
-    """Write a whole array that is small beside the coefficients, every chunk present, zstd with checksum."""
-    chunks = (min(max(1, len(values)), _CHUNK_LENGTH), *(max(1, n) for n in values.shape[1:]))
-    array = group.create_array(
-        name,
+def write_array_metadata(
+    path: Path,
+    *,
+    shape: Sequence[int],
+    chunk: Sequence[int],
+    dtype: np.dtype[Any],
+    fill_value: int,
+    dimensions: Sequence[str],
+    compressors: Sequence[Codec] = (),
+    shard: Sequence[int] | None = None,
+) -> None:
+    """Write an array's ``zarr.json``.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the array.
+    shape, chunk : sequence of int
+        Of the array, and of a chunk (of an inner chunk where there are shards).
+    dtype : numpy dtype
+        Of the elements.
+    fill_value : int
+        What a missing chunk would stand for.
+    dimensions : sequence of str
+        Names of the axes.
+    compressors : sequence of codec objects
+        What follows the ``bytes`` codec.
+    shard : sequence of int, optional
+        Of a shard; none by default.
+    """
+    codecs = [_bytes_codec(dtype.itemsize), *compressors]
+    if shard is not None:
+        sharding = {
+            "chunk_shape": list(chunk),
+            "codecs": codecs,
+            "index_codecs": [_bytes_codec(8), _CHECKSUM],
+            "index_location": "end",
+        }
+        codecs = [{"name": "sharding_indexed", "configuration": sharding}]
+    document = {
+        "shape": list(shape),
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk if shard is None else shard)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": fill_value,
+        "codecs": codecs,
+        "attributes": {},
+        "dimension_names": list(dimensions),
+        "zarr_format": 3,
+        "node_type": "array",
+        "storage_transformers": [],
+    }
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "zarr.json").write_bytes(_encoded(document))
+
+
+def write_array(path: Path, values: npt.NDArray[Any], dimensions: Sequence[str]) -> None:
+    """Write a whole array that is small beside the coefficients: chunks along its first axis, zstd and CRC-32C."""
+    codec = ChunkCodec(name="zstd", level=3)
+    chunk = (min(max(1, len(values)), _CHUNK_LENGTH), *(max(1, n) for n in values.shape[1:]))
+    write_array_metadata(
+        path,
         shape=values.shape,
+        chunk=chunk,
         dtype=values.dtype,
-        chunks=chunks,
-        compressors=ChunkCodec(name="zstd", level=3).zarr_compressors(values.dtype.itemsize),
         fill_value=0,
-        dimension_names=dimensions,
-        overwrite=True,
-        config={"write_empty_chunks": True},
+        dimensions=dimensions,
+        compressors=codec.zarr_compressors(values.dtype.itemsize),
     )
-    array[...] = values
-
-
-def sync_folder_tree(folder: Path, *, skip: AbstractSet[Path] = frozenset()) -> None:
-    """Make everything below `folder` durable but the shards, which are: zarr-python leaves that to others."""
-    for path in folder.iterdir():
-        if path in skip:
-            continue
-        if path.is_dir():
-            sync_folder_tree(path, skip=skip)
-        else:
-            _sync_file(path)
-    sync_folder(folder)
+    for number, start in enumerate(range(0, len(values), chunk[0])):
+        part = np.zeros(chunk, dtype=values.dtype)
+        part[: len(values) - start] = values[start : start + chunk[0]]
+        key = path / "/".join(map(str, ("c", number, *([0] * (len(chunk) - 1)))))
+        key.parent.mkdir(parents=True, exist_ok=True)
+        key.write_bytes(codec.encode(part))
 
 
 def remove_partials(folder: Path) -> None:
@@ -60,6 +115,22 @@ def remove_partials(folder: Path) -> None:
         leftover.unlink()
 
 
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def sync_folder_tree(folder: Path, *, skip: AbstractSet[Path] = frozenset()) -> None:
+    """Make everything below `folder` durable, but what lies below the folders of `skip` and is already."""
+    for path in folder.iterdir():
+        if path in skip:
+            continue
+        if path.is_dir():
+            sync_folder_tree(path, skip=skip)
+        else:
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    sync_folder(folder)
+
+
+def _bytes_codec(itemsize: int) -> Codec:
+    return {"name": "bytes", "configuration": {"endian": "little"}} if itemsize > 1 else {"name": "bytes"}
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=2, ensure_ascii=False).encode()

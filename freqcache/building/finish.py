@@ -1,7 +1,6 @@
 """The end of a build: per-sample arrays, statistics and metadata, gathered from the shards' records.
 
-Everything but the coefficient shards is written here, through zarr-python; the root group comes last and makes
-the store complete.
+Everything but the coefficient shards is written here; the root group comes last and makes the store complete.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freqcache.building.arrays import create_group, remove_partials, sync_folder_tree, write_array
+from freqcache.building.arrays import remove_partials, sync_folder_tree, write_array, write_array_metadata, write_group
 from freqcache.building.options import BuildOptions
 from freqcache.building.plan import SplitPlan
 from freqcache.building.shard import SHARD_FILES, ShardRecord
@@ -23,7 +22,6 @@ from freqcache.quantization import fixed_steps
 from freqcache.statistics import Accumulator
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
-from freqcache.store.durable import sync_folder
 from freqcache_formats.channels import N_CHANNELS
 from freqcache_formats.layout import (
     ATTRIBUTE,
@@ -43,23 +41,21 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], op
     samples = {name: np.concatenate([record.samples[name] for record in records]) for name in records[0].samples}
     accumulator = Accumulator()
     for record in records:
-        accumulator.merge(Accumulator.from_array(record.statistics))
+        accumulator.merge(Accumulator(record.statistics))
     metadata = SplitMetadata(
         slots=plan.n_slots,
         samples=int(np.count_nonzero(samples["origin"] != Origin.ABSENT)),
         statistics=accumulator.result(),
     )
-    # A run that was stopped here before leaves metadata behind; overwrite=True would take the shards along.
-    for name in ("", *plan.arrays):
-        (store / plan.name / name / "zarr.json").unlink(missing_ok=True)
-    remove_partials(store / plan.name)
-    group = create_group(store / plan.name, {ATTRIBUTE: metadata.to_dict()})
+    folder = store / plan.name
+    remove_partials(folder)
+    write_group(folder, {ATTRIBUTE: metadata.to_dict()})
     codec = ChunkCodec(name="blosc" if options.size is None else "zstd", level=options.level)
     for name, geometry in plan.arrays.items():
-        _create_coefficients(group, name, geometry, codec)
+        _write_coefficients_metadata(folder / name, geometry, codec)
     layouts = SAMPLE_ARRAYS | (NATIVE_SAMPLE_ARRAYS if options.size is None else {})
     for name, layout in layouts.items():
-        write_array(group, name, samples[name], layout.dimensions)
+        write_array(folder / name, samples[name], layout.dimensions)
     paths = [slot.file.path.encode("utf-8", "surrogateescape") for slots in plan.groups for slot in slots]
     ends = np.cumsum([0, *map(len, paths)], dtype=np.int64)
     starts = np.cumsum([0, *map(len, plan.groups)], dtype=np.int64)
@@ -70,11 +66,11 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], op
     }
     others |= {name: np.stack([record.files[name] for record in records], axis=1) for name in SHARD_FILES}
     for name, values in others.items():
-        write_array(group, name, values, SPLIT_ARRAYS[name].dimensions)
+        write_array(folder / name, values, SPLIT_ARRAYS[name].dimensions)
     if options.size is not None:
         steps = np.ones(N_CHANNELS, dtype=np.float32) if options.exact else fixed_steps()
-        write_array(group, "quantization", steps, FIXED_ARRAYS["quantization"].dimensions)
-    sync_folder_tree(store / plan.name, skip={store / plan.name / name / "c" for name in plan.arrays})
+        write_array(folder / "quantization", steps, FIXED_ARRAYS["quantization"].dimensions)
+    sync_folder_tree(folder, skip={folder / name / "c" for name in plan.arrays})
     digest = hashlib.blake2b(digest_size=16)
     for values in (*samples.values(), *others.values()):
         digest.update(np.ascontiguousarray(values).tobytes())
@@ -113,20 +109,19 @@ def write_root(
     )
     for leftover in store.glob("*.partial"):  # of a run killed just here
         leftover.unlink()
-    create_group(store, {ATTRIBUTE: metadata.to_dict()})
-    sync_folder(store)
+    write_group(store, {ATTRIBUTE: metadata.to_dict()})
 
 
-def _create_coefficients(group: Any, name: str, geometry: ArrayGeometry, codec: ChunkCodec) -> None:
-    """Create a coefficient array's metadata; its shards are there already."""
+def _write_coefficients_metadata(path: Path, geometry: ArrayGeometry, codec: ChunkCodec) -> None:
+    """Write a coefficient array's metadata; its shards are there already."""
     native = geometry.group_axis == 1
-    group.create_array(
-        name,
+    write_array_metadata(
+        path,
         shape=geometry.shape,
+        chunk=geometry.chunk,
+        shard=geometry.shard,
         dtype=geometry.dtype,
-        chunks=geometry.chunk,
-        shards=geometry.shard,
         compressors=codec.zarr_compressors(geometry.dtype.itemsize),
         fill_value=NATIVE_FILL if native else FIXED_DTYPES[geometry.dtype.name],
-        dimension_names=("frequency", "block") if native else ("sample", "channel", "row", "column"),
+        dimensions=("frequency", "block") if native else ("sample", "channel", "row", "column"),
     )

@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache import __version__
-from freqcache.building.arrays import create_group, remove_partials, sync_folder_tree, write_array
+from freqcache.building.arrays import remove_partials, sync_folder_tree, write_array, write_array_metadata, write_group
 from freqcache.building.journal import Journal
 from freqcache.errors import BuildError, StoreError
 from freqcache.progress import progress
 from freqcache.store import FixedSplit, NativeBatch, NativeSplit, Store, open_store
-from freqcache.store.durable import sync_folder, write_durably
+from freqcache.store.durable import write_durably
 from freqcache.store.places import LocalPlace
 from freqcache_formats.hot import CHECKSUM, HOT, START, HotMetadata
 from freqcache_formats.layout import ATTRIBUTE, COEFFICIENTS, COLUMNS, FIXED_DTYPES, NATIVE_DTYPE, NATIVE_FILL
@@ -103,8 +103,7 @@ def make_hot(
             metadata = HotMetadata(of=store.id, channels=mask, creator=f"freqcache {__version__}")
             for leftover in folder.glob("*.partial"):  # of a run killed just here
                 leftover.unlink()
-            create_group(folder, {ATTRIBUTE: metadata.to_dict()})
-            sync_folder(folder)
+            write_group(folder, {ATTRIBUTE: metadata.to_dict()})
             journal.finish()
         except OSError as error:
             msg = f"{folder}: {error.strerror or error}; the same command goes on from here"
@@ -147,40 +146,39 @@ class _HotSplit:
 
     def create(self) -> None:
         """Write the metadata of the arrays, and of a native store's copy where its samples lie."""
-        (self.folder / "zarr.json").unlink(missing_ok=True)
         remove_partials(self.folder)
-        group = create_group(self.folder, {})
-        n_chunks = -(-self.n_slots // self._per_chunk)
-        rows: dict[str, tuple[tuple[int, ...], tuple[int, ...], str, int, tuple[str, ...]]] = {}
-        held = len(self._mask)
+        write_group(self.folder, {})
+        n_chunks, held = -(-self.n_slots // self._per_chunk), len(self._mask)
         if isinstance(self._split, FixedSplit):
-            dtype, grid = self._split.dtype.name, self._split.grid
-            names = ("sample", "channel", "row", "column")
-            rows[COEFFICIENTS] = (
-                (self.n_slots, held, *grid),
-                (self._per_chunk, held, *grid),
-                dtype,
-                FIXED_DTYPES[dtype],
-                names,
+            grid, dtype = self._split.grid, self._split.dtype
+            write_array_metadata(
+                self.folder / COEFFICIENTS,
+                shape=(self.n_slots, held, *grid),
+                chunk=(self._per_chunk, held, *grid),
+                dtype=dtype,
+                fill_value=FIXED_DTYPES[dtype.name],
+                dimensions=("sample", "channel", "row", "column"),
             )
+        else:
+            write_array(self.folder / START, self._starts, ("sample", "component"))
         for name, length in zip(COLUMNS, self._lengths, strict=True):
             if length:
-                rows[name] = (length * n_chunks,), (length,), NATIVE_DTYPE, NATIVE_FILL, ("element",)
-        rows[CHECKSUM] = (self.n_slots, held), (self._per_chunk, held), "uint32", 0, ("sample", "channel")
-        for name, (shape, chunk, dtype, fill, dimensions) in rows.items():
-            (self.folder / name / "zarr.json").unlink(missing_ok=True)
-            group.create_array(
-                name,
-                shape=shape,
-                chunks=chunk,
-                dtype=dtype,
-                fill_value=fill,
-                compressors=None,
-                filters=None,
-                dimension_names=dimensions,
-            )
-        if isinstance(self._split, NativeSplit):
-            write_array(group, START, self._starts, ("sample", "component"))
+                write_array_metadata(
+                    self.folder / name,
+                    shape=(length * n_chunks,),
+                    chunk=(length,),
+                    dtype=np.dtype(NATIVE_DTYPE),
+                    fill_value=NATIVE_FILL,
+                    dimensions=("element",),
+                )
+        write_array_metadata(
+            self.folder / CHECKSUM,
+            shape=(self.n_slots, held),
+            chunk=(self._per_chunk, held),
+            dtype=np.dtype(np.uint32),
+            fill_value=0,
+            dimensions=("sample", "channel"),
+        )
 
     def write(self, number: int) -> None:
         """Write one chunk of every array."""

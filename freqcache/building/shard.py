@@ -202,42 +202,46 @@ class _Shard:
         self._failures: list[LedgerEntry] = []
         self._saturated = 0
         self._next = 0
+        self._buffers = self._new_buffers()
 
     def fill(self, group: int, slots: tuple[Slot, ...]) -> Buffers:
-        """Return the row group's values: of each array, a buffer with the channel first."""
-        buffers = self._empty_buffers()
-        used = [0, 0, 0]
+        """Return the row group's values: of each array, a buffer with the channel first, used again for the next."""
+        used, empty = [0, 0, 0], set(range(len(slots)))
         for position, slot in enumerate(slots):
             number, self._next = self._next, self._next + 1
             sample = self._extract(slot, number)
             if sample is None:
                 continue
             if self._task.options.size is None:
-                self._place_native(sample, number, group, buffers, used)
+                self._place_native(sample, number, group, used)
             else:
-                self._place_fixed(sample, position, buffers[COEFFICIENTS])
+                self._place_fixed(sample, position)
+                empty.remove(position)
             self._describe(sample, slot, number)
-        return buffers
+        for name, buffer in self._buffers.items():  # what no sample covers
+            if name == COEFFICIENTS:
+                buffer[:, [*empty, *range(len(slots), buffer.shape[1])]] = FIXED_DTYPES[buffer.dtype.name]
+            else:
+                buffer[:, used[COLUMNS.index(name)] :] = NATIVE_FILL
+        return self._buffers
 
     def record(self, files: dict[str, npt.NDArray[Any]]) -> ShardRecord:
         """Return what the end of the build needs of this shard."""
         return ShardRecord(
             samples=self._samples,
-            statistics=self._statistics.to_array(),
+            statistics=self._statistics.sums,
             files=files,
             failures=tuple(self._failures),
             saturated=self._saturated,
         )
 
-    def _empty_buffers(self) -> Buffers:
+    def _new_buffers(self) -> Buffers:
+        arrays = self._task.arrays
         if self._task.options.size is None:
-            return {
-                name: np.full((N_FREQUENCIES, geometry.chunk[1]), NATIVE_FILL, dtype=geometry.dtype)
-                for name, geometry in self._task.arrays.items()
-            }
-        geometry = self._task.arrays[COEFFICIENTS]
+            return {name: np.empty((N_FREQUENCIES, a.chunk[1]), dtype=a.dtype) for name, a in arrays.items()}
+        geometry = arrays[COEFFICIENTS]
         shape = (N_CHANNELS, geometry.chunk[0], *geometry.chunk[2:])
-        return {COEFFICIENTS: np.full(shape, FIXED_DTYPES[geometry.dtype.name], dtype=geometry.dtype)}
+        return {COEFFICIENTS: np.empty(shape, dtype=geometry.dtype)}
 
     def _extract(self, slot: Slot, number: int) -> Sample | None:
         """Return the slot's sample, or None after an entry in the ledger."""
@@ -268,21 +272,19 @@ class _Shard:
         entry = LedgerEntry(path=slot.file.path, split=self._task.split, reason=reason, kept=kept)
         self._failures.append(entry)
 
-    def _place_native(self, sample: Sample, number: int, group: int, buffers: Buffers, used: list[int]) -> None:
+    def _place_native(self, sample: Sample, number: int, group: int, used: list[int]) -> None:
         """Append the sample's blocks to the row group's columns and say where they lie."""
         first_group = self._task.number * self._task.arrays[COLUMNS[0]].groups_per_shard
         for component, (name, part) in enumerate(zip(COLUMNS, sample.components, strict=False)):
-            coefficients = part.coefficients.reshape(N_FREQUENCIES, -1)
-            end = used[component] + coefficients.shape[1]
-            buffers[name][:, used[component] : end] = coefficients
             length = self._task.arrays[name].chunk[1]
             self._samples["offset"][number, component] = (first_group + group) * length + used[component]
             self._samples["blocks"][number, component] = part.coefficients.shape[1:]
             self._samples["quantization"][number, component] = part.quantization
-            used[component] = end
-            self._statistics.add(component * N_FREQUENCIES, part.coefficients, part.quantization)
+            first = component * N_FREQUENCIES
+            self._statistics.add(first, part.coefficients, part.quantization, self._buffers[name], used[component])
+            used[component] += part.coefficients[0].size
 
-    def _place_fixed(self, sample: Sample, position: int, buffer: npt.NDArray[Any]) -> None:
+    def _place_fixed(self, sample: Sample, position: int) -> None:
         """Resize, crop and quantize the sample into its row of the row group."""
         options = self._task.options
         absent = len(COLUMNS) - len(sample.components)
@@ -299,8 +301,7 @@ class _Shard:
             steps = fixed_steps()
             coefficients, saturated = quantize_fixed(dense, steps)
         self._saturated += saturated
-        buffer[:, position] = coefficients
-        self._statistics.add(0, coefficients, steps)
+        self._statistics.add(0, coefficients, steps, self._buffers[COEFFICIENTS], position * coefficients[0].size)
 
     def _describe(self, sample: Sample, slot: Slot, number: int) -> None:
         values = self._samples
