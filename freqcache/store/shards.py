@@ -3,8 +3,9 @@
 Source: Zarr v3, ``sharding_indexed`` codec 1.0, with ``index_location: end`` and index codecs ``bytes`` (little
 endian) and ``crc32c``. The index holds, for every inner chunk in C order, its offset and its length as uint64.
 Chunks lie in the file in the order in which they were appended; a row group's chunks are appended together, so
-that a masked read of a row group is one run of bytes. Between the chunks and the index lies the BLAKE2b-128 of both,
-in bytes that no index entry points to: whoever reads the index learns whether this is the shard that belongs here.
+that a masked read of a row group is one run of bytes. Between the chunks and the index lies the BLAKE2b-128 of the
+index and of every chunk's CRC-32C, in bytes that no index entry points to: whoever reads the index learns whether
+this is the shard that belongs here.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class ShardIdentity:
     size : int
         Bytes of the file.
     digest : bytes
-        BLAKE2b-128 of its chunks and its index: the 16 bytes before the index.
+        BLAKE2b-128 of its index and its chunks' checksums: the 16 bytes before the index.
     """
 
     size: int
@@ -68,23 +69,22 @@ class ShardWriter:
         self._path = path
         self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         self._index = np.full((n_chunks, 2), _MISSING, dtype="<u8")
-        self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+        self._checksums = np.zeros(n_chunks, dtype="<u4")
         self._position = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._partial.open("wb")
 
     def append(self, chunk: int, stored: bytes | memoryview) -> None:
-        """Append the stored bytes of inner chunk number `chunk` (C order in the shard)."""
+        """Append the stored bytes of inner chunk number `chunk` (C order in the shard), its CRC-32C the last four."""
         self._index[chunk] = self._position, len(stored)
+        self._checksums[chunk] = int.from_bytes(stored[-_CRC_BYTES:], "little")
         self._file.write(stored)
-        self._digest.update(stored)
         self._position += len(stored)
 
     def finish(self) -> ShardIdentity:
         """Write the digest and the index, sync, move into place; return what to know the file by."""
         index = self._index.tobytes()
-        self._digest.update(index)
-        digest = self._digest.digest()
+        digest = hashlib.blake2b(index + self._checksums.tobytes(), digest_size=DIGEST_BYTES).digest()
         tail = digest + index + google_crc32c.value(index).to_bytes(_CRC_BYTES, "little")
         self._file.write(tail)
         self._file.flush()

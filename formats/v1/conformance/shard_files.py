@@ -40,10 +40,13 @@ def crc32c(data: bytes) -> int:
 
 
 def identity(path: Path, n_chunks: int) -> dict[str, bytes]:
-    """Return what a split's arrays must record of a shard file: its length, and the BLAKE2b-128 of chunks and index."""
+    """Return what a split's arrays must record of a shard file: its length, and its digest by section 8."""
     data = path.read_bytes()
-    end = len(data) - CRC_BYTES - 16 * n_chunks
-    content = data[: max(0, end - DIGEST_BYTES)] + data[end:-CRC_BYTES]
+    index = data[-(CRC_BYTES + 16 * n_chunks) : -CRC_BYTES]
+    content = bytearray(index)
+    for offset, length in np.frombuffer(index[: len(index) // 16 * 16], dtype="<u8").reshape(-1, 2).tolist():
+        there = offset != MISSING and length >= CRC_BYTES
+        content += data[offset + length - CRC_BYTES : offset + length].ljust(CRC_BYTES, b"\0") if there else bytes(4)
     digest = hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
     return {"shard_digest": digest, "shard_bytes": len(data).to_bytes(8, "little")}
 
