@@ -6,7 +6,7 @@ compiled by Numba. It makes no pixels, and knows nothing of caches: see :mod:`fr
 
 from __future__ import annotations
 
-from freqcache.jpeg.reader import read_coefficients, read_header
+from freqcache.jpeg.reader import read_coefficients, read_coefficients_if, read_header
 from freqcache.jpeg.types import ComponentHeader, JpegCoefficients, JpegComponent, JpegHeader, Limits
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "JpegHeader",
     "Limits",
     "read_coefficients",
+    "read_coefficients_if",
     "read_header",
 ]

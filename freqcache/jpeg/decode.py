@@ -19,7 +19,7 @@ from freqcache.jpeg.progressive import decode_ac_first, decode_ac_refinement, de
 from freqcache.jpeg.scan import Scan
 from freqcache.jpeg.sequential import decode_sequential
 from freqcache.jpeg.stream import PADDING, cut_segments
-from freqcache.jpeg.types import JpegCoefficients, JpegComponent, Limits
+from freqcache.jpeg.types import JpegCoefficients, JpegComponent, JpegHeader, Limits
 
 _FAULTS: Final = {
     bits.BAD_CODE: "codes that are in no Huffman table",
@@ -30,29 +30,59 @@ _FAULTS: Final = {
 }
 
 
-def decode(data: bytes, limits: Limits) -> JpegCoefficients:
-    """Read the coefficients of a file in memory; see :func:`freqcache.jpeg.read_coefficients`."""
-    octets = np.frombuffer(data, dtype=np.uint8)
-    contents = read_contents(data, octets, limits)
-    image = _Image(octets, contents)
-    progression = Progression(contents.frame)
-    warnings = list(contents.warnings)
-    for number, scan in enumerate(contents.scans):
-        try:
-            refusal = progression.admit(scan)
-            faults = [refusal] if refusal else image.decode(number, scan)
-        except CorruptImageError as error:
-            if number == 0:
-                raise
-            faults = [str(error)]
-        warnings += [f"scan {number + 1}: {fault}" for fault in faults]
-        if faults:
-            break
-    warnings += [f"component {index} has no scan" for index in progression.missing()]
-    return image.result(tuple(warnings))
+class Image:
+    """A file in memory: its headers are read at once, its scans when it is decoded.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    limits : Limits
+        What the headers may ask for.
+
+    Raises
+    ------
+    SourceError
+        As :func:`freqcache.jpeg.read_coefficients` for what comes before the first scan.
+    """
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        self.octets = np.frombuffer(data, dtype=np.uint8)
+        self.contents = read_contents(data, self.octets, limits)
+
+    @property
+    def header(self) -> JpegHeader:
+        """What the file says of itself."""
+        contents = self.contents
+        return contents.frame.header(
+            color_space=contents.color_space,
+            orientation=contents.orientation,
+            tables=contents.quantization,
+            warnings=contents.warnings,
+        )
+
+    def decode(self) -> JpegCoefficients:
+        """Decode the scans one after the other: see :func:`freqcache.jpeg.read_coefficients`."""
+        contents = self.contents
+        planes = _Planes(self.octets, contents)
+        progression = Progression(contents.frame)
+        warnings = list(contents.warnings)
+        for number, scan in enumerate(contents.scans):
+            try:
+                refusal = progression.admit(scan)
+                faults = [refusal] if refusal else planes.decode(number, scan)
+            except CorruptImageError as error:
+                if number == 0:
+                    raise
+                faults = [str(error)]
+            warnings += [f"scan {number + 1}: {fault}" for fault in faults]
+            if faults:
+                break
+        warnings += [f"component {index} has no scan" for index in progression.missing()]
+        return planes.result(tuple(warnings))
 
 
-class _Image:
+class _Planes:
     """The coefficients that the scans of one file fill."""
 
     def __init__(self, octets: npt.NDArray[np.uint8], contents: Contents) -> None:

@@ -6,11 +6,15 @@ entropy-coded data.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
 
 from freqcache.errors import CorruptImageError, ImageLimitError, UnsupportedImageError
 from freqcache.jpeg.markers import FRAMES
-from freqcache.jpeg.types import FrameType, Limits
+from freqcache.jpeg.types import ColorSpace, ComponentHeader, FrameType, JpegHeader, Limits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +63,37 @@ class Frame:
     h_max: int
     v_max: int
     components: tuple[FrameComponent, ...]
+
+    def header(
+        self,
+        *,
+        color_space: ColorSpace,
+        orientation: int,
+        tables: Sequence[npt.NDArray[np.uint16] | None],
+        warnings: tuple[str, ...],
+    ) -> JpegHeader:
+        """Return the public header of this frame; `tables` are the components' quantization tables."""
+        return JpegHeader(
+            width=self.width,
+            height=self.height,
+            color_space=color_space,
+            orientation=orientation,
+            progressive=self.kind == "progressive",
+            frame_type=self.kind,
+            precision=8,
+            warnings=warnings,
+            components=tuple(
+                ComponentHeader(
+                    identifier=c.identifier,
+                    h=c.h,
+                    v=c.v,
+                    quantization=table,
+                    block_rows=c.block_rows,
+                    block_cols=c.block_cols,
+                )
+                for c, table in zip(self.components, tables, strict=True)
+            ),
+        )
 
     @property
     def blocks(self) -> int:

@@ -1,4 +1,4 @@
-"""The two public functions: read a JPEG file's headers, or its coefficients.
+"""The public functions: read a JPEG file's headers, or its coefficients.
 
 Compiled code is imported only where coefficients are read, so that looking at headers stays cheap.
 """
@@ -6,13 +6,14 @@ Compiled code is imported only where coefficients are read, so that looking at h
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from freqcache.errors import CorruptImageError
 from freqcache.jpeg.metadata import color_space
 from freqcache.jpeg.segments import HeaderTruncatedError, SegmentReader
-from freqcache.jpeg.types import ComponentHeader, JpegCoefficients, JpegHeader, Limits
+from freqcache.jpeg.types import JpegCoefficients, JpegHeader, Limits
 
 _FIRST_READ: Final = 1 << 14
 _DEFAULT_LIMITS: Final = Limits()
@@ -48,9 +49,39 @@ def read_coefficients(source: bytes | str | os.PathLike[str], *, limits: Limits 
     -----
     Source: ITU-T T.81. The GIL is released while scans are decoded; no state is shared between calls.
     """
-    from freqcache.jpeg.decode import decode
+    from freqcache.jpeg.decode import Image
 
-    return decode(source if isinstance(source, bytes) else Path(source).read_bytes(), limits)
+    return Image(source if isinstance(source, bytes) else Path(source).read_bytes(), limits).decode()
+
+
+def read_coefficients_if(
+    accept: Callable[[JpegHeader], bool], source: bytes, *, limits: Limits = _DEFAULT_LIMITS
+) -> JpegCoefficients | None:
+    """Read the coefficients of a file whose header is accepted; the headers are read once.
+
+    Parameters
+    ----------
+    accept : callable
+        Takes the file's header; whether to decode.
+    source : bytes
+        The file's content.
+    limits : Limits
+        What the headers may ask for.
+
+    Returns
+    -------
+    JpegCoefficients or None
+        As :func:`read_coefficients`; None where the header was not accepted.
+
+    Raises
+    ------
+    SourceError
+        As :func:`read_coefficients`.
+    """
+    from freqcache.jpeg.decode import Image
+
+    image = Image(source, limits)
+    return image.decode() if accept(image.header) else None
 
 
 def read_header(source: bytes | str | os.PathLike[str], *, limits: Limits = _DEFAULT_LIMITS) -> JpegHeader:
@@ -95,24 +126,9 @@ def _header(data: bytes, limits: Limits) -> JpegHeader:
         msg = "the file has no scan"
         raise CorruptImageError(msg)
     space, doubt = color_space(tuple(c.identifier for c in frame.components), jfif=reader.jfif, adobe=reader.adobe)
-    return JpegHeader(
-        width=frame.width,
-        height=frame.height,
+    return frame.header(
         color_space=space,
         orientation=reader.orientation or 1,
-        progressive=frame.kind == "progressive",
-        frame_type=frame.kind,
-        precision=8,
+        tables=[reader.quantization[c.table] for c in frame.components],
         warnings=(*reader.warnings, *([doubt] if doubt else [])),
-        components=tuple(
-            ComponentHeader(
-                identifier=c.identifier,
-                h=c.h,
-                v=c.v,
-                quantization=reader.quantization[c.table],
-                block_rows=c.block_rows,
-                block_cols=c.block_cols,
-            )
-            for c in frame.components
-        ),
     )
