@@ -174,13 +174,15 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
             return list(zip(samples, labels, strict=True))
         return list(zip(self.read(checked), labels, strict=True))
 
-    def read(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Tensor:
+    def read(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]], out: Tensor | None = None) -> Tensor:
         """Return a batch of items' coefficients.
 
         Parameters
         ----------
         indices : sequence of int
             Items, in any order.
+        out : (len(indices), channels, block_rows, block_cols) tensor of :attr:`dtype`, optional
+            Contiguous, in main memory: read into it rather than into a new one.
 
         Returns
         -------
@@ -192,12 +194,15 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
             For a native cache without `size`, or if a chunk is missing or damaged.
         """
         slots = self.slots[self._checked(indices)]
+        if out is None:
+            out = torch.empty((len(slots), len(self.channels), *self.grid), dtype=self.dtype)
+        values = out.numpy()
         if isinstance(self._split, FixedSplit):
-            return torch.from_numpy(self._split.read(slots, self.channels, threads=self.threads))
-        out = np.empty((len(slots), len(self.channels), *self.grid), dtype=np.float32)
-        for position, sample in enumerate(self._split.read(slots, self.source_channels, threads=self.threads)):
-            out[position] = self._resized(sample)
-        return torch.from_numpy(out)
+            self._split.read(slots, self.channels, out=values, threads=self.threads)
+        else:
+            for position, sample in enumerate(self._split.read(slots, self.source_channels, threads=self.threads)):
+                values[position] = self._resized(sample)
+        return out
 
     def normalization(self) -> tuple[Tensor, Tensor]:
         """Return the mean and true standard deviation of the dequantized coefficients of an item's channels.

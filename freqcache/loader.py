@@ -109,11 +109,9 @@ class FrequencyLoader:
     def _from_memory(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         if self._held is None:
             parts = np.split(self.indices, range(_READ_BATCH, len(self.indices), _READ_BATCH))
-            rows, columns = self.dataset.grid
-            shape = (len(self.indices), len(self.dataset.channels), rows, columns)
-            held, start = torch.empty(shape, dtype=self.dataset.dtype), 0
+            held, start = self._room(len(self.indices)), 0
             for part in parts:
-                held[start : start + len(part)] = self.dataset.read(part)
+                self.dataset.read(part, out=held[start : start + len(part)])
                 start += len(part)
             self._held = held
         order = np.arange(len(self.indices))
@@ -129,28 +127,32 @@ class FrequencyLoader:
 
     def _by_groups(self, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         groups = self.dataset.row_groups[self.indices]
-        held: list[Tensor] = []
+        order, sizes = np.unique(groups, return_counts=True)
+        enough = _WINDOW if self.shuffle else self.batch_size
+        window = self._room(min(len(groups), enough + self.batch_size + int(sizes.max(initial=0))))
         left = np.empty(0, dtype=np.intp)
-        order = np.unique(groups)
         if self.shuffle:
             rng.shuffle(order)
         starts = np.searchsorted(groups, order, side="left")
         ends = np.searchsorted(groups, order, side="right")
-        enough = _WINDOW if self.shuffle else self.batch_size
         for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
             members = self.indices[start:end]
-            held.append(self.dataset.read(members))
+            self.dataset.read(members, out=window[len(left) : len(left) + len(members)])
             left = np.concatenate([left, members])
             last = number == len(order) - 1
             if len(left) < enough and not last:
                 continue
-            window = torch.cat(held)
             mixed = rng.permutation(len(left)) if self.shuffle else np.arange(len(left))
             whole = len(left) if last else len(left) // self.batch_size * self.batch_size
             for batch in self._batches(mixed[:whole]):
                 yield window[torch.from_numpy(batch)], self._labels(left[batch])
             rest = mixed[whole:]
-            held, left = [window[torch.from_numpy(rest)]], left[rest]
+            window[: len(rest)] = window[torch.from_numpy(rest)]
+            left = left[rest]
+
+    def _room(self, items: int) -> Tensor:
+        """Return memory for some items."""
+        return torch.empty((items, len(self.dataset.channels), *self.dataset.grid), dtype=self.dataset.dtype)
 
     def _batches(self, order: npt.NDArray[np.intp]) -> Iterator[npt.NDArray[np.intp]]:
         for start in range(0, len(order), self.batch_size):

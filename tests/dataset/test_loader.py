@@ -74,9 +74,9 @@ def test_streamed_row_groups_are_read_once(
     read: list[int] = []
     real = FrequencyDataset.read
 
-    def counting(self: FrequencyDataset, indices: np.ndarray) -> torch.Tensor:
+    def counting(self: FrequencyDataset, indices: np.ndarray, out: torch.Tensor | None = None) -> torch.Tensor:
         read.extend(np.unique(self.row_groups[indices]).tolist())
-        return real(self, indices)
+        return real(self, indices, out)
 
     monkeypatch.setattr(FrequencyDataset, "read", counting)
     for _ in FrequencyLoader(dataset, 7, shuffle=shuffle, access="groups"):

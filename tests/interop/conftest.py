@@ -10,6 +10,7 @@ import pytest
 from photographs import write_tree
 
 import freqcache
+from freqcache.building.hot import make_hot
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "formats" / "v1" / "conformance"))
 
@@ -26,4 +27,5 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     write_tree(folder / "photos")
     out = folder / f"{request.param}.zarr"
     freqcache.build(folder / "photos", out, freqcache.BuildOptions(**OPTIONS[request.param]), workers=1, quiet=True)
+    make_hot(out, "6", quiet=True)
     return out

@@ -73,6 +73,15 @@ def test_every_array_reads_as_with_zarr_python(built: Path, read: Read) -> None:
             np.testing.assert_array_equal(found, expected, err_msg=array)
 
 
+@pytest.mark.parametrize("read", READERS[1:])
+def test_every_array_of_the_hot_copy_reads_as_with_zarr_python(built: Path, read: Read) -> None:
+    names = arrays(built / "hot" / "train")
+    assert len(names) >= 2
+    for array in names:
+        expected = zarr_python(built / "hot" / "train" / array)
+        np.testing.assert_array_equal(read(built / "hot" / "train" / array), expected, err_msg=array)
+
+
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("position", [5, 40, -100, -1], ids=["header", "payload", "index", "index checksum"])
 def test_a_flipped_bit_raises(built: Path, read: Read, position: int, tmp_path: Path) -> None:

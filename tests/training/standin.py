@@ -49,8 +49,9 @@ class MemoryDataset:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def read(self, indices: Sequence[int]) -> torch.Tensor:
-        return self.held[torch.as_tensor(np.asarray(indices))][:, torch.as_tensor(self.channels.indices)]
+    def read(self, indices: Sequence[int], out: torch.Tensor | None = None) -> torch.Tensor:
+        values = self.held[torch.as_tensor(np.asarray(indices))][:, torch.as_tensor(self.channels.indices)]
+        return values if out is None else out.copy_(values)
 
     def normalization(self) -> tuple[torch.Tensor, torch.Tensor]:
         name = "train" if "train" in self.cache.splits else self.split
