@@ -9,7 +9,13 @@ anything is decoded. Nothing here writes a store.
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,12 +23,14 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache import jpeg, orientation, pixels
-from freqcache.errors import CorruptImageError, SourceError
+from freqcache.errors import BuildError, CorruptImageError, SourceError
 from freqcache.quantization import dequantize, quantize
 from freqcache.resample import reduce_to_fit, reduced_size
 from freqcache_formats.layout import Origin
 
 _JPEG_START: Final = b"\xff\xd8"
+_FIRST_READ: Final = 1 << 14
+_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 ON_CORRUPT: Final = ("skip", "keep", "fail")
 
 Grid = tuple[int, int]
@@ -122,16 +130,24 @@ def inspect(path: str | Path, options: ExtractionOptions) -> tuple[int, ...]:
     ------
     SourceError
         With the reason why the file cannot become a sample.
+    BuildError, OSError
+        As :func:`read_file`.
     """
-    if read_file(path, 2) == _JPEG_START:
-        header = jpeg.read_header(path, limits=options.limits)
+    path = Path(path)
+    start = read_file(path, _FIRST_READ)
+    if start[:2] == _JPEG_START:
+        try:
+            header = jpeg.read_header(start, limits=options.limits)
+        except jpeg.HeaderTruncatedError:
+            with _reading(path):
+                header = jpeg.read_header(path, limits=options.limits)
         width, height = header.width, header.height
         if _is_extractable(header, options):
             sampling: Sampling = tuple((component.h, component.v) for component in header.components)
         else:
             sampling = ((1, 1),) * (1 if header.color_space == "gray" else 3)
     else:
-        size = pixels.inspect(path, max_pixels=options.limits.max_pixels)
+        size = pixels.inspect(read_file(path), max_pixels=options.limits.max_pixels)
         width, height = size.width, size.height
         sampling = ((1, 1),) * (1 if size.color_space == "gray" else 3)
     width, height = reduced_size(width, height, options.max_size)
@@ -145,15 +161,32 @@ def read_file(path: str | Path, length: int = -1) -> bytes:
     ------
     SourceError
         If it cannot be read, or is no regular file (a pipe would be waited for).
+    BuildError
+        If its folder is gone: the source has vanished, which is no fault of the file.
+    OSError
+        If this process has no memory or no descriptor left to read any file.
     """
     path = Path(path)
-    try:
-        if path.exists() and not path.is_file():
-            msg = "cannot be read: not a regular file"
-            raise SourceError(msg)
-        with path.open("rb") as file:
+    with _reading(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                msg = "cannot be read: not a regular file"
+                raise SourceError(msg)
             return file.read(length)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Tell a file that cannot be read, which a build passes over, from a source or a machine that fails."""
+    try:
+        yield
     except OSError as error:
+        if error.errno in _EXHAUSTED:
+            raise
+        if not path.parent.is_dir():
+            msg = f"{path.parent}: this folder of the source has vanished; once it is back, the same command goes on"
+            raise BuildError(msg) from error
         msg = f"cannot be read: {error.strerror}"
         raise SourceError(msg) from error
 
@@ -167,11 +200,10 @@ def extract(data: bytes, options: ExtractionOptions) -> Sample:
         With the reason why the file cannot become a sample; :class:`CorruptImageError` where it is damaged and
         `options` do not keep damaged files.
     """
-    header = jpeg.read_header(data, limits=options.limits) if data[:2] == _JPEG_START else None
-    if header is not None and _is_extractable(header, options):
-        sample = _from_bitstream(data, options)
-    else:
-        sample = _from_pixels(data, options)
+    image = None
+    if data[:2] == _JPEG_START:
+        image = jpeg.read_coefficients_if(partial(_is_extractable, options=options), data, limits=options.limits)
+    sample = _from_pixels(data, options) if image is None else _from_bitstream(image, options)
     if options.max_size is None or max(sample.width, sample.height) <= options.max_size:
         return sample
     return _reduced(sample, options.max_size)
@@ -199,8 +231,7 @@ def _is_extractable(header: jpeg.JpegHeader, options: ExtractionOptions) -> bool
     return orientation.is_exact(header.orientation, header.width, header.height, sampling)
 
 
-def _from_bitstream(data: bytes, options: ExtractionOptions) -> Sample:
-    image = jpeg.read_coefficients(data, limits=options.limits)
+def _from_bitstream(image: jpeg.JpegCoefficients, options: ExtractionOptions) -> Sample:
     if image.warnings and options.on_corrupt != "keep":
         raise CorruptImageError("; ".join(image.warnings))
     turn = 1 if options.keep_orientation else image.orientation

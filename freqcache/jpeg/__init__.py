@@ -7,10 +7,12 @@ compiled by Numba. It makes no pixels, and knows nothing of caches: see :mod:`fr
 from __future__ import annotations
 
 from freqcache.jpeg.reader import read_coefficients, read_coefficients_if, read_header
+from freqcache.jpeg.segments import HeaderTruncatedError
 from freqcache.jpeg.types import ComponentHeader, JpegCoefficients, JpegComponent, JpegHeader, Limits
 
 __all__ = [
     "ComponentHeader",
+    "HeaderTruncatedError",
     "JpegCoefficients",
     "JpegComponent",
     "JpegHeader",
