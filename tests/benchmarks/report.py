@@ -1,0 +1,61 @@
+"""The words and Markdown tables of the benchmarks of reading."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cold
+from measuring import Pass, best, least_cpu
+
+Results = dict[str, list[Pass]]
+
+
+def head(title: str, first: Sequence[str], *, is_cold: bool = False) -> None:
+    """Begin a table whose rows begin with the cells `first`."""
+    disk = ["KiB from disk"] if is_cold else []
+    cells = [*first, "images/s", "CPU µs/image", "KiB read", *disk, "ours / it", "ours / it by CPU"]
+    print(f"\n**{title}**\n\n| {' | '.join(cells)} |\n|{'---|' * len(cells)}")
+
+
+def rows(
+    first: Sequence[str], results: Results, ours: str, *, kib: Mapping[str, float] | None = None, is_cold: bool = False
+) -> None:
+    """Print a row for each reader: its fastest pass, its least CPU, and `ours` against it.
+
+    KiB are what system calls read for an image, unless `kib` knows better. Ratios above 1 mean that ours is faster.
+    """
+    for name, passes in results.items():
+        fastest, cpu = best(passes), least_cpu(passes)
+        asked = fastest.asked / fastest.images / 1024 if kib is None else kib[name]
+        cells = [*first, name, f"{fastest.rate:.0f}", f"{cpu * 1e6:.1f}", f"{asked:.1f}"]
+        if is_cold:
+            cells.append(f"{fastest.fetched / fastest.images / 1024:.1f}")
+        cells += [f"{best(results[ours]).rate / fastest.rate:.2f}", f"{cpu / least_cpu(results[ours]):.2f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def describe(files: Sequence[Path], passes: int, core: int, library: Any) -> None:
+    """Print what is measured, and on what."""
+    mean = sum(path.stat().st_size for path in files) / len(files) / 1024
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    processor = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "unknown processor")
+    names = ("numpy", "numcodecs", "zarr", "zarrs", "tensorstore", "pillow")
+    print(f"{len(files)} JPEG files of {mean:.1f} KiB, {passes} passes; {processor}, core {core}")
+    print(f"Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in names)}")
+    print(f"C: libzstd {library.zstd_version().decode()}, libblosc {library.blosc_version().decode()}")
+
+
+def check_dropping(store: Path) -> None:
+    """Print how much of a store the page cache holds before and after it is dropped."""
+    files = cold.files_below(store)
+    cold.warm(files)
+    before = cold.resident(files)
+    cold.drop(files)
+    print(
+        f"Cold: by mincore, {before:.1%} of a store's pages are in memory once read, "
+        f"{cold.resident(files):.1%} after the drop"
+    )
