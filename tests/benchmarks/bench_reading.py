@@ -25,7 +25,7 @@ import numpy as np
 import peers
 import report
 import store_readers as readers
-from measuring import Contender, Local, StoppedError, best, least_cpu, pin, take_turns, write_json
+from measuring import Contender, Local, StoppedError, best, least_cpu, pin, take_turns, unpin, write_json
 from report import Results
 from store_layout import Layout
 
@@ -169,7 +169,7 @@ def read_threads(options: argparse.Namespace, stores: dict[str, Path], cores: se
     if not readers.takes_threads(layouts[0]):
         print("\nTwo threads: skipped, because freqcache's read takes no threads= yet.")
         return {}
-    os.sched_setaffinity(0, cores)
+    unpin(cores)
     everything: dict[str, Results] = {}
     print(f"\n**batches of {options.batch_groups} row groups in random order, warm, {len(cores)} cores**\n")
     print("| freqcache | one thread, images/s | two, images/s | two / one | CPU, two / one |\n|---|---|---|---|---|")

@@ -167,6 +167,12 @@ def pin(core: int | None) -> int:
     return chosen
 
 
+def unpin(cores: set[int]) -> None:
+    """Let this process run on `cores`, with the threads that it has already: a thread keeps the core it began on."""
+    for task in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(task.name), cores)
+
+
 def write_json(path: Path, results: dict[str, dict[str, list[Pass]]]) -> None:
     """Write every pass of every table."""
     document = {

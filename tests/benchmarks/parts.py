@@ -1,0 +1,99 @@
+"""Where the time of a build goes: functions of freqcache wrapped by clocks, each counting its own time only.
+
+A part's time is that of its functions without what they spend in other parts, so the parts and the rest add up to the
+whole. The functions are named here by where they live; one that a version of freqcache does not have is said to be
+missing, and its time then counts as its caller's.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+PARTS = {
+    "reading headers, laying out": ["freqcache.building.run:_plan"],
+    "reading files": ["freqcache.building.shard:read_file"],
+    "extraction": ["freqcache.building.shard:extract"],
+    "statistics": ["freqcache.statistics:Accumulator.add"],
+    "filling row groups": ["freqcache.building.shard:_Shard.fill"],
+    "compression": [
+        "freqcache.store.codecs:numcodecs.blosc.compress",
+        "freqcache.store.codecs:numcodecs.zstd.compress",
+    ],
+    "CRC-32C": ["freqcache.store.codecs:google_crc32c.value"],
+    "writing shards": ["freqcache.store.shards:ShardWriter._write", "freqcache.store.shards:ShardWriter.finish"],
+    "records and journal": ["freqcache.building.shard:ShardRecord.write", "freqcache.building.run:Journal.__enter__"],
+    "small arrays and metadata": ["freqcache.building.run:_finish"],
+    "waiting for the disk (fsync)": ["os:fsync"],
+}
+HASHING = "hashing (BLAKE2b)"
+HASHERS = ["freqcache.building.shard", "freqcache.store.shards"]
+"""Modules whose `hashlib` is replaced: hash objects are of C, their methods cannot be wrapped."""
+
+
+class Clocks:
+    """Own time of each part, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys([*PARTS, HASHING], 0.0)
+        self.missing: list[str] = []
+        self._inner: list[float] = []
+
+    def wrap(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function with its clock."""
+
+        @functools.wraps(function)
+        def timed(*arguments: Any, **keywords: Any) -> Any:
+            self._inner.append(0.0)
+            start = time.perf_counter()
+            try:
+                return function(*arguments, **keywords)
+            finally:
+                whole = time.perf_counter() - start
+                self.seconds[part] += whole - self._inner.pop()
+                if self._inner:
+                    self._inner[-1] += whole
+
+        return timed
+
+
+class _Digest:
+    """A BLAKE2b object whose updates are timed."""
+
+    def __init__(self, clocks: Clocks, real: Callable[..., Any], *data: bytes, **options: Any) -> None:
+        self._made = clocks.wrap(HASHING, real)(*data, **options)
+        self.update = clocks.wrap(HASHING, self._made.update)
+        self.digest = clocks.wrap(HASHING, self._made.digest)
+        self.hexdigest = self._made.hexdigest
+
+
+@contextmanager
+def clocks() -> Iterator[Clocks]:
+    """Put the clocks on while this holds, in this process and one thread of it."""
+    found = Clocks()
+    with ExitStack() as stack:
+        for part, places in PARTS.items():
+            for place in places:
+                module, _, path = place.partition(":")
+                *owners, name = path.split(".")
+                try:
+                    owner = functools.reduce(getattr, owners, import_module(module))
+                    function = getattr(owner, name)
+                except (ImportError, AttributeError):
+                    found.missing.append(place)
+                    continue
+                stack.enter_context(patch.object(owner, name, found.wrap(part, function)))
+        for place in HASHERS:
+            module = import_module(place)
+            if not hasattr(module, "hashlib"):
+                found.missing.append(f"{place}:hashlib")
+                continue
+            blake2b = functools.partial(_Digest, found, module.hashlib.blake2b)
+            stack.enter_context(patch.object(module, "hashlib", SimpleNamespace(blake2b=blake2b)))
+        yield found
