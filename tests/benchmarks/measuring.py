@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence, Sized
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +34,8 @@ class Pass:
         Bytes that the process asked of files with system calls; bytes of mapped files do not count.
     fetched : int
         Bytes that had to come from the disk, read ahead included.
+    units : tuple of (int, float, float)
+        Images, wall-clock time and CPU time of each unit, where the reader is in this process.
     """
 
     images: int
@@ -41,6 +43,7 @@ class Pass:
     cpu: float
     asked: int = 0
     fetched: int = 0
+    units: tuple[tuple[int, float, float], ...] = ()
 
     @property
     def rate(self) -> float:
@@ -110,12 +113,16 @@ class Local:
             read(self._units[-1])  # opening files and reading metadata is not the pass's
         units = self._units[: self._count]
 
+        took = []
+
         def work() -> int:
             for unit in units:
+                start, cpu = time.perf_counter(), time.process_time()
                 read(unit)
+                took.append((len(unit), time.perf_counter() - start, time.process_time() - cpu))
             return sum(map(len, units))
 
-        return timed(work)
+        return replace(timed(work), units=tuple(took))
 
 
 def timed(work: Callable[[], int]) -> Pass:
@@ -155,6 +162,19 @@ def best(passes: Iterable[Pass]) -> Pass:
     return max(passes, key=lambda found: found.rate)
 
 
+def steady(passes: Sequence[Pass], first: int | None = None) -> Pass:
+    """Return the pass that the best times of single units make: other processes disturb some units, seldom all.
+
+    With `first`, of that many units only: readers of the same units compare by those that all of them read.
+    """
+    units = [
+        (column[0][0], min(unit[1] for unit in column), min(unit[2] for unit in column))
+        for column in zip(*(found.units[:first] for found in passes), strict=True)
+    ]
+    images, seconds, cpu = (sum(unit[i] for unit in units) for i in range(3))
+    return Pass(images=int(images), seconds=seconds, cpu=cpu, units=tuple(units))
+
+
 def least_cpu(passes: Iterable[Pass]) -> float:
     """Return the least CPU seconds an image of any pass."""
     return min(found.cpu / found.images for found in passes)
@@ -174,9 +194,9 @@ def unpin(cores: set[int]) -> None:
 
 
 def write_json(path: Path, results: dict[str, dict[str, list[Pass]]]) -> None:
-    """Write every pass of every table."""
+    """Write every pass of every table, without the times of single units."""
     document = {
-        title: {name: [asdict(found) for found in passes] for name, passes in table.items()}
+        title: {name: [asdict(replace(found, units=())) for found in passes] for name, passes in table.items()}
         for title, table in results.items()
     }
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cold
-from measuring import Pass, best, least_cpu
+from measuring import Pass, best, least_cpu, steady
 
 Results = dict[str, list[Pass]]
 
@@ -24,18 +24,25 @@ def head(title: str, first: Sequence[str], *, is_cold: bool = False) -> None:
 def rows(
     first: Sequence[str], results: Results, ours: str, *, kib: Mapping[str, float] | None = None, is_cold: bool = False
 ) -> None:
-    """Print a row for each reader: its fastest pass, its least CPU, and `ours` against it.
+    """Print a row for each reader: its rate, its CPU time, and `ours` against it; above 1, ours is faster.
 
-    KiB are what system calls read for an image, unless `kib` knows better. Ratios above 1 mean that ours is faster.
+    Without `kib`, all readers read the same units: each unit's best time counts, ratios are of the units that both
+    read, and KiB are what system calls read for an image. With `kib`, which then says them, the best pass counts.
     """
     for name, passes in results.items():
-        fastest, cpu = best(passes), least_cpu(passes)
-        asked = fastest.asked / fastest.images / 1024 if kib is None else kib[name]
-        cells = [*first, name, f"{fastest.rate:.0f}", f"{cpu * 1e6:.1f}", f"{asked:.1f}"]
+        fastest = best(passes)
+        if kib is None:
+            shared = min(len(passes[0].units), len(results[ours][0].units))
+            shown, it, our = steady(passes), steady(passes, shared), steady(results[ours], shared)
+            rate, cpu, asked = shown.rate, shown.cpu / shown.images, fastest.asked / fastest.images / 1024
+            ratios = it.seconds / our.seconds, it.cpu / our.cpu
+        else:
+            rate, cpu, asked = fastest.rate, least_cpu(passes), kib[name]
+            ratios = best(results[ours]).rate / rate, cpu / least_cpu(results[ours])
+        cells = [*first, name, f"{rate:.0f}", f"{cpu * 1e6:.1f}", f"{asked:.1f}"]
         if is_cold:
             cells.append(f"{fastest.fetched / fastest.images / 1024:.1f}")
-        cells += [f"{best(results[ours]).rate / fastest.rate:.2f}", f"{cpu / least_cpu(results[ours]):.2f}"]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        print(f"| {' | '.join([*cells, *(f'{ratio:.2f}' for ratio in ratios)])} |", flush=True)
 
 
 def describe(files: Sequence[Path], passes: int, core: int, library: Any) -> None:
