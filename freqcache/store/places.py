@@ -91,6 +91,9 @@ class LocalFile:
             msg = f"{path}: cannot be opened: {error.strerror}"
             raise StoreError(msg) from error
         self.size = os.fstat(self._descriptor).st_size
+        if hasattr(os, "posix_fadvise"):
+            # What is asked for is one piece already; reading ahead of it fetched four to six times its bytes.
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_RANDOM)
 
     def __del__(self) -> None:
         if hasattr(self, "_descriptor"):

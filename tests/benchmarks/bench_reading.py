@@ -31,6 +31,7 @@ from report import Results
 from store_layout import Layout
 
 import freqcache
+from freqcache.building.hot import make_hot
 from freqcache.extraction import ExtractionOptions
 from freqcache_formats import ChannelMask
 
@@ -131,12 +132,15 @@ def read_peers(options: argparse.Namespace, stores: dict[str, Path], images: Pat
         ("freqcache, fixed 448, 192 channels", "fixed", "192"),
         ("freqcache, native, 24 channels", "native", "24"),
         ("freqcache, native, 192 channels", "native", "192"),
-        # A hot copy of a fixed mask (uncompressed, memory-mapped) joins here, as another row with its own maker.
     ):
         layout, channels = layouts[kind], CHANNELS[words]
         units = units_of(layout, "groups")
         kib[name] = layout.stored_bytes(units, channels) / 1024
         contenders.append(Local(name, lambda la=layout, ch=channels: readers.ours(la, ch), units))
+    hot = "freqcache, hot copy of the 24 channels"
+    units = units_of(layouts["fixed"], "groups")
+    kib[hot] = hot_kib(hot_copy(stores["fixed"]), layouts["fixed"])
+    contenders.append(Local(hot, lambda: readers.ours(layouts["fixed"], CHANNELS["24"], hot=True), units))
     files = bench_images.jpeg_files(images)
     files = [files[i] for i in np.random.default_rng(7).permutation(len(files))]
     cold.warm([*files, *(path for store in stores.values() for path in cold.files_below(store))])
@@ -171,12 +175,42 @@ def read_peers(options: argparse.Namespace, stores: dict[str, Path], images: Pat
     return {title: results}
 
 
+def hot_copy(store: Path) -> Path:
+    """Return the array of a fixed store's hot copy of the 24 channels, made if it is not there."""
+    folder = store / "hot"
+    if not (folder / "zarr.json").exists():
+        make_hot(store, ChannelMask.from_indices(LOW24), quiet=True)
+    (split,) = (path for path in folder.iterdir() if path.is_dir())
+    return split / "coefficients"
+
+
+def hot_kib(array: Path, layout: Layout) -> float:
+    """Return the KiB of an image in a hot copy."""
+    return sum(path.stat().st_size for path in cold.files_below(array)) / layout.n_slots / 1024
+
+
+def read_hot(options: argparse.Namespace, store: Path) -> dict[str, Results]:
+    """Measure the hot copy at batches of samples in random order; print the table."""
+    layout, channels = Layout(store), CHANNELS["24"]
+    folder = hot_copy(store)
+    cold.warm(cold.files_below(folder))
+    order = np.random.default_rng(7).permutation(layout.n_slots)
+    batches = [order[i : i + 256] for i in range(0, len(order), 256)]
+    copied, checked = "memcpy out of the mapped files", "freqcache, checked by CRC-32C"
+    contenders = [
+        Local(checked, lambda: readers.ours(layout, channels, hot=True), batches),
+        Local(copied, lambda: readers.copied(layout, folder, channels), batches),
+    ]
+    title = "hot copy of 24 channels, batches of 256 samples in random order, page cache warm"
+    report.head(title, ["reader"])
+    results = take_turns(contenders, options.passes)
+    report.rows([], results, checked, kib=dict.fromkeys(results, hot_kib(folder, layout)))
+    return {title: results}
+
+
 def read_threads(options: argparse.Namespace, stores: dict[str, Path], cores: set[int]) -> dict[str, Results]:
-    """Measure two threads against one, on all cores; nothing to measure while the reader takes no threads."""
+    """Measure two threads against one, on all cores."""
     layouts = [Layout(stores[kind]) for kind in options.stores]
-    if not readers.takes_threads(layouts[0]):
-        print("\nTwo threads: skipped, because freqcache's read takes no threads= yet.")
-        return {}
     unpin(cores)
     everything: dict[str, Results] = {}
     print(f"\n**batches of {options.batch_groups} row groups in random order, warm, {len(cores)} cores**\n")
@@ -236,6 +270,7 @@ def main() -> None:
         everything |= read_store(options, Layout(stores[kind]), library)
     if not options.no_peers:
         everything |= read_peers(options, stores, images)
+        everything |= read_hot(options, stores["fixed"])
     everything |= read_threads(options, stores, cores)
     if options.json:
         write_json(options.json, everything)

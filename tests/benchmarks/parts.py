@@ -20,20 +20,16 @@ PARTS = {
     "reading headers, laying out": ["freqcache.building.run:_plan"],
     "reading files": ["freqcache.building.shard:read_file"],
     "extraction": ["freqcache.building.shard:extract"],
-    "statistics": ["freqcache.statistics:Accumulator.add"],
+    "statistics, copying into row groups": ["freqcache.statistics:Accumulator.add"],
     "filling row groups": ["freqcache.building.shard:_Shard.fill"],
-    "compression": [
-        "freqcache.store.codecs:numcodecs.blosc.compress",
-        "freqcache.store.codecs:numcodecs.zstd.compress",
-    ],
-    "CRC-32C": ["freqcache.store.codecs:google_crc32c.value"],
-    "writing shards": ["freqcache.store.shards:ShardWriter._write", "freqcache.store.shards:ShardWriter.finish"],
+    "compression, CRC-32C": ["freqcache.store.encoding:ChunkEncoder.encode"],
+    "writing shards": ["freqcache.store.shards:ShardWriter.append", "freqcache.store.shards:ShardWriter.finish"],
     "records and journal": ["freqcache.building.shard:ShardRecord.write", "freqcache.building.run:Journal.__enter__"],
     "small arrays and metadata": ["freqcache.building.run:_finish"],
     "waiting for the disk (fsync)": ["os:fsync"],
 }
 HASHING = "hashing (BLAKE2b)"
-HASHERS = ["freqcache.building.shard", "freqcache.store.shards"]
+HASHERS = ["freqcache.building.shard"]
 """Modules whose `hashlib` is replaced: hash objects are of C, their methods cannot be wrapped."""
 
 

@@ -9,7 +9,6 @@ not supported by the other), tensorstore with one index array.
 from __future__ import annotations
 
 import ctypes
-import inspect
 import os
 import subprocess
 from collections.abc import Callable, Sequence
@@ -32,18 +31,28 @@ UnitReader = Callable[[range], Any]
 HERE = Path(__file__).parent
 
 
-def takes_threads(layout: Layout) -> bool:
-    """Whether freqcache's reader can be told a number of threads."""
-    return "threads" in inspect.signature(freqcache.open(layout.store)[layout.split].read).parameters
-
-
-def ours(layout: Layout, channels: Channels, threads: int = 1) -> Callable[[Any], Any]:
+def ours(layout: Layout, channels: Channels, *, threads: int = 1, hot: bool = False) -> Callable[[Any], Any]:
     """freqcache: the one place that knows its reader; a unit may be any sequence of slots here."""
-    split: Any = freqcache.open(layout.store)[layout.split]
+    split: Any = freqcache.open(layout.store, hot=hot)[layout.split]
     mask = ChannelMask.from_indices(channels)
-    if takes_threads(layout):
-        return lambda unit: split.read(np.asarray(unit), mask, threads=threads)
-    return lambda unit: split.read(np.asarray(unit), mask)
+    return lambda unit: split.read(np.asarray(unit), mask, threads=threads)
+
+
+def copied(layout: Layout, mapped: Path, channels: Channels) -> UnitReader:
+    """The least that reading a fixed store's hot copy can cost: memcpy of its samples out of the mapped files."""
+    split: Any = freqcache.open(layout.store)[layout.split]
+    shape = (len(channels), *split.grid)
+    files = sorted(mapped.rglob("c/*/0/0/0"), key=lambda path: int(path.parts[-4]))
+    chunks = [np.memmap(path, dtype=np.int8, mode="r").reshape(-1, *shape) for path in files]
+    per_chunk = len(chunks[0])
+
+    def read(unit: Any) -> npt.NDArray[np.int8]:
+        out = np.empty((len(unit), *shape), dtype=np.int8)
+        for place, slot in zip(out, unit, strict=True):
+            np.copyto(place, chunks[slot // per_chunk][slot % per_chunk])
+        return out
+
+    return read
 
 
 def planes(layout: Layout, channels: Channels, found: Any) -> list[npt.NDArray[Any]]:
