@@ -29,6 +29,9 @@ _COMPRESSION_LEVEL: Final = 100
 _CHECKSUM_FLAG: Final = 201
 """Numbers of two of zstd's ``ZSTD_cParameter``."""
 
+_IGNORE_CHECKSUM: Final = 1002
+"""Number of zstd's ``ZSTD_d_forceIgnoreChecksum``."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Functions:
@@ -60,8 +63,9 @@ def functions() -> Functions | None:
             getattr(zstd, name).restype = ctypes.c_void_p
         for name in ("ZSTD_freeDCtx", "ZSTD_freeCCtx"):
             getattr(zstd, name).argtypes = [ctypes.c_void_p]
-        zstd.ZSTD_CCtx_setParameter.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
-        zstd.ZSTD_CCtx_setParameter.restype = ctypes.c_size_t
+        for name in ("ZSTD_CCtx_setParameter", "ZSTD_DCtx_setParameter"):
+            getattr(zstd, name).argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
+            getattr(zstd, name).restype = ctypes.c_size_t
         zstd.ZSTD_isError.argtypes = [ctypes.c_size_t]
     except (ImportError, OSError, AttributeError) as error:
         _log.warning("the C functions of zstd and crc32c cannot be called directly (%s): chunks are read slower", error)
@@ -96,7 +100,10 @@ class Context:
             raise StoreError(msg)
         self.address = int(address)
         weakref.finalize(self, zstd.ZSTD_freeDCtx if level is None else zstd.ZSTD_freeCCtx, self.address)
-        if level is not None:
+        if level is None:
+            # CRC-32C has vouched for the frame already. If the parameter is refused, the check only costs time.
+            zstd.ZSTD_DCtx_setParameter(self.address, _IGNORE_CHECKSUM, 1)
+        else:
             for parameter, value in ((_COMPRESSION_LEVEL, level), (_CHECKSUM_FLAG, int(checksum))):
                 if zstd.ZSTD_isError(zstd.ZSTD_CCtx_setParameter(self.address, parameter, value)):
                     msg = f"zstd refuses level {level}"
