@@ -1,8 +1,8 @@
 """Runs a build: list, scan headers, lay out, make shards, finish.
 
-The shards are made by any ``concurrent.futures`` executor, or in this process with one worker. Whatever ends a
-build early (an error, Ctrl-C, a killed worker, a full disk) leaves the finished shards and their records behind,
-and the same call goes on from there.
+The shards are made by worker processes, or in this process with one worker. Whatever ends a build early (an error,
+Ctrl-C, a killed worker, a full disk) leaves the finished shards and their records behind, and the same call goes on
+from there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -23,11 +22,11 @@ from freqcache.building.finish import write_root, write_split
 from freqcache.building.journal import Journal
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
 from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, plan_split, scan_files
-from freqcache.building.pool import Pool
 from freqcache.building.shard import ShardRecord, ShardTask, build_shard, is_done
 from freqcache.errors import BuildError
 from freqcache.progress import progress
 from freqcache.sources import SourceTree, list_folder
+from freqcache.workers import Pool, WorkerDiedError
 from freqcache_formats.layout import Origin
 
 _SCAN_BATCH: Final = 64
@@ -89,7 +88,7 @@ def build(
                 for slots in pool.run(build_shard, todo):
                     bar.update(slots)
             return _finish(journal, tree, plans, tasks, refused, options, (began, len(done), todo))
-        except BrokenProcessPool as error:
+        except WorkerDiedError as error:
             msg = f"{out}: a worker process died (killed, or out of memory); the same command goes on from here"
             raise BuildError(msg) from error
         except OSError as error:

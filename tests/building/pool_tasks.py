@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+
+_LOCK = multiprocessing.Lock()
+"""As some libraries make them when they are imported."""
 
 
 def wait_for_ever(fifo: str) -> None:
@@ -14,6 +18,9 @@ def wait_for_ever(fifo: str) -> None:
         signal.pause()
 
 
-def die(_: object) -> None:
-    """End this process as the kernel does when memory runs out."""
-    os.kill(os.getpid(), signal.SIGKILL)
+def die_or_wait(task: tuple[int, bytes]) -> None:
+    """End this process, for the first task, as the kernel does when memory runs out; wait for the others."""
+    if task[0] == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    while True:
+        signal.pause()
