@@ -1,8 +1,9 @@
 """The state of an unfinished build, kept inside the store until it is complete.
 
-``OUT.zarr/.build/`` holds a lock, the fingerprint of what is being built, and a record for every finished shard.
-A second run of the same build finds the records and does only what is missing; a build of anything else is
-refused. The root ``zarr.json`` is written last, so an unfinished store is no Zarr group that anything could read.
+``OUT.zarr/.build/`` holds a lock, the fingerprint of what is being built, the layout of its shards, and a record for
+every finished one. A second run of the same build finds the records and does only what is missing; a build of
+anything else is refused. The root ``zarr.json`` is written last, so an unfinished store is no Zarr group that anything
+could read.
 
 Nothing is ever removed but what a build of this project made: a folder counts as such by its root metadata or by
 its journal's state, and only the names that builds use are cleared.
@@ -60,16 +61,16 @@ class Journal:
         try:
             self._check()
             self.folder.mkdir(parents=True, exist_ok=True)
+            sync_folder(self.store.parent)
             self._acquire()
             self._clear_or_resume()
-            self._write_state()
-        except BuildError:
-            self._release()
-            raise
         except OSError as error:
             self._release()
             msg = f"{self.store}: cannot be written: {error.strerror}"
             raise BuildError(msg) from error
+        except BaseException:  # Ctrl-C too: this process may want to build here again
+            self._release()
+            raise
         return self
 
     def __exit__(
@@ -80,6 +81,18 @@ class Journal:
     def record(self, split: str, shard: int) -> Path:
         """Return the path of a shard's record: it exists once the shard is done."""
         return self.folder / f"{split}-{shard:06}.npz"
+
+    def keep_shards_of(self, layout: str) -> None:
+        """Keep what earlier runs made of shards if they had the same layout, and clear it if they had another.
+
+        Parameters
+        ----------
+        layout : str
+            From :func:`freqcache.building.plan.layout`. No shard may be made before it is told.
+        """
+        if _state(self.folder, "layout") != layout:
+            self._clear()
+            self._write_state(layout)
 
     def finish(self) -> None:
         """Remove the journal of a complete store."""
@@ -100,15 +113,13 @@ class Journal:
         if not self.store.is_dir():
             msg = f"{self.store}: exists and is not a freqcache store; it is left alone"
             raise BuildError(msg)
-        if self._is_complete():
+        if _is_complete(self.store):
             if not self._overwrite:
                 self._remove_leftovers()
                 msg = f"{self.store}: exists and is complete; --overwrite replaces it"
                 raise BuildError(msg)
             return
-        names = {path.name for path in self.store.iterdir()}
-        begun = names <= {_FOLDER} and {path.name for path in self.folder.glob("*")} <= {"lock", "state.json.partial"}
-        if not begun and self._state() is None:
+        if not _is_begun(self.store) and _state(self.folder) is None:
             msg = f"{self.store}: exists and is not a freqcache store; it is left alone"
             raise BuildError(msg)
 
@@ -120,17 +131,10 @@ class Journal:
             shutil.rmtree(self.folder)
             self._release()
 
-    def _is_complete(self) -> bool:
-        return _is_complete(self.store)
-
-    def _state(self) -> str | None:
-        """Return the fingerprint of the build that stands there, None if there is none."""
-        return _state(self.folder)
-
-    def _write_state(self) -> None:
+    def _write_state(self, layout: str | None = None) -> None:
         partial = self.folder / "state.json.partial"
         with partial.open("w", encoding="utf-8") as file:
-            json.dump({"format": _FORMAT, "fingerprint": self._fingerprint}, file)
+            json.dump({"format": _FORMAT, "fingerprint": self._fingerprint, "layout": layout}, file)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(self.folder / "state.json")
@@ -150,8 +154,9 @@ class Journal:
             self._lock = -1
 
     def _clear_or_resume(self) -> None:
-        before, complete = self._state(), self._is_complete()
+        before, complete = _state(self.folder), _is_complete(self.store)
         if before == self._fingerprint and not complete:
+            self._remove_partials()
             return
         if before is not None and not complete and not self._overwrite:
             msg = (
@@ -159,20 +164,46 @@ class Journal:
                 "repeat that one to finish it, or --overwrite to start again"
             )
             raise BuildError(msg)
+        self._write_state()  # first: a store that is being removed must still be known as a build's
         self._clear()
 
+    def _remove_partials(self) -> None:
+        """Remove the temporary files of runs that were killed: on a full disk, this run needs their place."""
+        folders = [self.store / split for split in SPLITS if (self.store / split).is_dir()]
+        leftovers = [path for folder in folders for path in folder.rglob("*.partial")]
+        for path in (*leftovers, *self.store.glob("*.partial"), *self.folder.glob("*.npz.*.partial")):
+            path.unlink(missing_ok=True)  # a worker that has not yet noticed its parent's end may move it away
+
     def _clear(self) -> None:
-        """Remove what builds make, and nothing else."""
+        """Remove what builds make but the state and the lock, and nothing else."""
         (self.store / _ROOT).unlink(missing_ok=True)  # first: what is half removed must not look complete
-        hot = self.store / HOT
-        folders = [self.store / split for split in SPLITS]
-        if _is_complete(hot) or _state(hot / _FOLDER) is not None:
-            folders.append(hot)
-        for folder in folders:
-            if folder.is_dir():
-                shutil.rmtree(folder)
-        for leftover in (*self.store.glob("*.partial"), *self.folder.glob("*.npz*"), *self.folder.glob("state.json")):
-            leftover.unlink()
+        for split in SPLITS:
+            if (self.store / split).is_dir():
+                shutil.rmtree(self.store / split)
+        _remove_hot_copy(self.store / HOT)
+        for leftover in (*self.store.glob("*.partial"), *self.folder.glob("*.npz*")):
+            leftover.unlink(missing_ok=True)
+
+
+def _remove_hot_copy(hot: Path) -> None:
+    """Remove a hot copy, finished or not; what it is known by goes last, so that a rest of it is known as well."""
+    if not hot.is_dir() or not (_is_complete(hot) or _state(hot / _FOLDER) is not None or _is_begun(hot)):
+        return
+    for path in [*hot.iterdir(), *(hot / _FOLDER).glob("*.npz*")]:
+        if path.name in {_ROOT, _FOLDER}:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    (hot / _ROOT).unlink(missing_ok=True)
+    shutil.rmtree(hot)
+
+
+def _is_begun(store: Path) -> bool:
+    """Whether nothing stands in a folder but what a build makes before its state, or removes after it."""
+    names = {path.name for path in store.iterdir()}
+    return names <= {_FOLDER} and {path.name for path in (store / _FOLDER).glob("*")} <= {"lock", "state.json.partial"}
 
 
 def _is_complete(store: Path) -> bool:
@@ -184,13 +215,13 @@ def _is_complete(store: Path) -> bool:
     return True
 
 
-def _state(journal: Path) -> str | None:
-    """Return the fingerprint in a journal's folder, None if there is none."""
+def _state(journal: Path, key: str = "fingerprint") -> str | None:
+    """Return a word of the state in a journal's folder, None if there is none."""
     try:
         state = json.loads((journal / "state.json").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         return None
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         return None
-    fingerprint = state.get("fingerprint")
-    return fingerprint if isinstance(fingerprint, str) else None
+    value = state.get(key)
+    return value if isinstance(value, str) else None

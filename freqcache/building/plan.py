@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from freqcache import __version__
 from freqcache.building.options import BuildOptions
 from freqcache.errors import BuildError, CorruptImageError, SourceError
 from freqcache.extraction import ExtractionOptions, inspect
@@ -136,6 +137,22 @@ def fingerprint(tree: SourceTree, options: BuildOptions) -> str:
             digest.update(
                 f"{file.path}\0{file.label}\0{file.size}\0{file.mtime_ns}\n".encode("utf-8", "surrogateescape")
             )
+    return digest.hexdigest()
+
+
+def layout(plans: Sequence[SplitPlan]) -> str:
+    """Return a digest of where everything goes: shards made by another layout must not be mixed with this one's.
+
+    The fingerprint alone does not decide it: a file whose header could not be read in one run may be readable in the
+    next, and another release may lay out the same files in another way.
+    """
+    digest = hashlib.blake2b(__version__.encode(), digest_size=16)
+    for plan in plans:
+        digest.update(f"\n{plan.name} {plan.groups_per_shard} {plan.arrays}\n".encode())
+        for group in plan.groups:
+            for slot in group:
+                digest.update(f"{slot.file.path}\0{slot.blocks}\n".encode("utf-8", "surrogateescape"))
+            digest.update(b"\n")
     return digest.hexdigest()
 
 

@@ -7,6 +7,7 @@ from there.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import time
@@ -21,11 +22,12 @@ from freqcache import __version__
 from freqcache.building.finish import write_root, write_split
 from freqcache.building.journal import Journal
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
-from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, plan_split, scan_files
+from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, layout, plan_split, scan_files
 from freqcache.building.shard import ShardRecord, ShardTask, build_shard, is_done
 from freqcache.errors import BuildError
 from freqcache.progress import progress
 from freqcache.sources import SourceTree, list_folder
+from freqcache.store.durable import write_durably
 from freqcache.workers import Pool, WorkerDiedError
 from freqcache_formats.layout import Origin
 
@@ -81,6 +83,7 @@ def build(
             plans, refused = _plan(tree, options, pool, quiet)
             if not plans:
                 raise _nothing_left(journal, refused, tree)
+            journal.keep_shards_of(layout(plans))
             tasks = [task for plan in plans for task in _tasks(tree.root, journal, plan, options)]
             done = {task.record for task in tasks if is_done(task)}
             todo = [task for task in tasks if task.record not in done]
@@ -92,7 +95,8 @@ def build(
             msg = f"{out}: a worker process died (killed, or out of memory); the same command goes on from here"
             raise BuildError(msg) from error
         except OSError as error:
-            msg = f"{out}: {error.strerror or error}; the same command goes on from here"
+            where = f" ({error.filename})" if error.filename else ""
+            msg = f"{out}: {error.strerror or error}{where}; the same command goes on from here"
             raise BuildError(msg) from error
 
 
@@ -223,9 +227,11 @@ def _in_listing_order(failures: Iterable[LedgerEntry], tree: SourceTree) -> list
 def _write_ledger(out: Path, entries: Sequence[LedgerEntry]) -> Path | None:
     """Write the list of failed files beside the store, one JSON object a line; remove an older one."""
     path = out.with_name(out.name + ".ledger.jsonl")
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):  # of a run killed just here
+        leftover.unlink()
     if not entries:
         path.unlink(missing_ok=True)
         return None
     lines = [json.dumps(entry.to_dict(), ensure_ascii=True) for entry in entries]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_durably(path, ("\n".join(lines) + "\n").encode())
     return path

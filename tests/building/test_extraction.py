@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image, ImageOps
 from scipy.fft import idctn
 
 from freqcache import jpeg
-from freqcache.errors import CorruptImageError, ImageLimitError, SourceError, UnsupportedImageError
+from freqcache.errors import BuildError, CorruptImageError, ImageLimitError, SourceError, UnsupportedImageError
 from freqcache.extraction import ExtractionOptions, Sample, extract, inspect
 from freqcache_formats.channels import NATURAL_TO_ZIGZAG
 from freqcache_formats.layout import Origin
@@ -144,9 +145,27 @@ def test_limits_hold_on_both_routes(file_format: str, tmp_path: Path) -> None:
         inspect(tmp_path / "a", options)
 
 
-def test_a_missing_file_is_a_reason() -> None:
+def test_a_missing_file_is_a_reason(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot be read"):
-        inspect("/nowhere/at/all.jpg", DEFAULT)
+        inspect(tmp_path / "gone.jpg", DEFAULT)
+
+
+def test_a_missing_folder_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=f"{tmp_path}/gone: .* vanished"):
+        inspect(tmp_path / "gone" / "1.jpg", DEFAULT)
+
+
+@pytest.mark.parametrize(("number", "expected"), [(errno.EIO, SourceError), (errno.EMFILE, OSError)])
+def test_a_disk_fails_a_file_but_a_lack_of_descriptors_fails_the_build(
+    number: int, expected: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", failing)
+        with pytest.raises(expected, match=os.strerror(number)):
+            inspect(tmp_path / "1.jpg", DEFAULT)
 
 
 def test_computed_samples_use_the_tables_of_their_quality() -> None:

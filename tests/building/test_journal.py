@@ -110,6 +110,53 @@ def test_an_identical_unfinished_build_is_finished_even_with_overwrite(photos: P
         assert not journal.record("train", 0).exists()
 
 
+def test_a_replacement_that_was_stopped_while_it_removed_the_old_store_goes_on(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left of the old store is no store and must be known as a build's all the same."""
+    out, options = tmp_path / "out.zarr", freqcache.BuildOptions(size=48)
+    build(photos, out)
+    (out / "notes.txt").write_text("precious")
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("freqcache.building.journal.shutil.rmtree", stop)
+        with pytest.raises(KeyboardInterrupt):
+            build(photos, out, options=options, overwrite=True)
+    assert (out / "train" / "y").exists()
+    build(photos, out, options=options, overwrite=True)
+    assert freqcache.open(out).kind == "fixed"
+    assert not (out / "train" / "y").exists()
+    assert (out / "notes.txt").read_text() == "precious"
+
+
+def test_shards_of_another_layout_are_cleared(tmp_path: Path) -> None:
+    with Journal(tmp_path / "out.zarr", "same", overwrite=False) as journal:
+        journal.keep_shards_of("one")
+        journal.record("train", 0).write_text("kept")
+        (journal.store / "train" / "y").mkdir(parents=True)
+    with Journal(tmp_path / "out.zarr", "same", overwrite=False) as journal:
+        journal.keep_shards_of("one")
+        assert journal.record("train", 0).exists()
+        journal.keep_shards_of("two")
+        assert not journal.record("train", 0).exists()
+        assert not (journal.store / "train").exists()
+    with Journal(tmp_path / "out.zarr", "same", overwrite=False) as journal:
+        assert not journal.record("train", 0).exists()
+
+
+def test_temporary_files_of_killed_runs_make_place_at_once(tmp_path: Path) -> None:
+    names = ("train/y/c/0/0.77.partial", "zarr.5ab1.partial", ".build/train-000000.npz.77.partial")
+    with Journal(tmp_path / "out.zarr", "same", overwrite=False) as journal:
+        for name in names:
+            (journal.store / name).parent.mkdir(parents=True, exist_ok=True)
+            (journal.store / name).write_text("half")
+    with Journal(tmp_path / "out.zarr", "same", overwrite=False) as journal:
+        assert not any((journal.store / name).exists() for name in names)
+
+
 def test_places_that_touch_the_source_are_refused(photos: Path, tmp_path: Path) -> None:
     copy = tmp_path / "photos"
     shutil.copytree(photos, copy)
