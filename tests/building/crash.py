@@ -3,13 +3,14 @@
     python tests/building/crash.py WORK [--moments 200]
 
 A moment is a call that makes something durable or visible (fsync, rename, unlink), counted from the start of the
-build; just before the chosen call the process kills itself with SIGKILL. Moments are spread evenly over the build.
+build; just before the chosen call the process kills itself with SIGKILL. Moments are spread evenly over the build: of
+a native cache, of a fixed one, and of a native one that replaces another store. Builds by several processes, killed at
+any moment: ``random_kills.py``.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import os
 import shutil
 import signal
@@ -20,35 +21,15 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
-from photographs import write_tree  # noqa: E402
+from build_process import everything, in_child, ledger, write_source  # noqa: E402
+from small_build import make_shards_small  # noqa: E402
 
-import freqcache.building.plan as plan_module  # noqa: E402
 from freqcache.building import BuildOptions, build  # noqa: E402
+from freqcache.building.hot import make_hot  # noqa: E402
 from freqcache.errors import BuildError  # noqa: E402
+from freqcache.extraction import ExtractionOptions, extract  # noqa: E402
 
 CALLS = ("fsync", "replace", "rename", "unlink", "mkdir", "rmdir")
-
-
-def digest(store: Path) -> dict[str, str]:
-    """Digest of every file of a store."""
-    files = sorted(path for path in store.rglob("*") if path.is_file())
-    return {str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def in_child(work: Callable[[], None]) -> int:
-    """Run something in a forked process; return the signal that ended it, 0 for none."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:  # noqa: BLE001  (a forked child must never return into its parent's stack)
-            sys.excepthook(*sys.exc_info())
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFEXITED(status) and os.WEXITSTATUS(status):
-        sys.exit("a build failed")
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
 def count_calls(limit: int | None, report: Path | None) -> None:
@@ -72,49 +53,75 @@ def count_calls(limit: int | None, report: Path | None) -> None:
         setattr(os, name, wrapped(getattr(os, name)))
 
 
-def check(work: Path, moments: int, size: int | None) -> int:
+def check(work: Path, moments: int, options: BuildOptions, *, overwrite: bool) -> int:
     """Try `moments` moments; return how many builds were killed. Exit with a message at the first difference."""
-    plan_module.SHARD_SAMPLES = 8
-    plan_module.ROW_GROUP_SAMPLES = 4
-    plan_module.ROW_GROUP_BLOCKS = 100
-    options = BuildOptions(size=size)
-    source, whole, broken, count = work / "source", work / "whole.zarr", work / "broken.zarr", work / "count"
-    if not source.exists():
-        write_tree(source, per_class=6)
+    source, count, other = work / "source", work / "count", work / "other.zarr"
+    # One name, for the ledger's name is the store's.
+    out = work / "out" / "out.zarr"
 
-    def run(out: Path, limit: int | None = None, report: Path | None = None) -> None:
+    def run(limit: int | None = None, report: Path | None = None) -> None:
         if limit is not None or report is not None:
             count_calls(limit, report)
-        build(source, out, options, workers=1, quiet=True)
+        build(source, out, options, workers=1, quiet=True, overwrite=overwrite)
 
-    def finish(out: Path) -> None:
+    def finish() -> None:
         try:
-            run(out)
+            run()
         except BuildError as error:  # it was complete already; whatever the killed build left behind is gone now
             if "exists and is complete" not in str(error):
                 raise
 
-    in_child(lambda: run(whole, report=count))
-    total, expected, killed = int(count.read_text()), digest(whole), 0
+    def begin() -> None:
+        shutil.rmtree(out.parent, ignore_errors=True)
+        out.parent.mkdir()
+        if overwrite:
+            shutil.copytree(other, out)
+
+    begin()
+    in_child(lambda: run(report=count))
+    total, expected, killed = int(count.read_text()), everything(out), 0
     for moment in sorted({1 + i * total // moments for i in range(moments)}):
-        killed += in_child(lambda moment=moment: run(broken, limit=moment)) == signal.SIGKILL  # type: ignore[misc]
-        in_child(lambda: finish(broken))
-        if digest(broken) != expected:
+        begin()
+        killed += in_child(lambda moment=moment: run(limit=moment)) == signal.SIGKILL  # type: ignore[misc]
+        in_child(finish)
+        if everything(out) != expected:
             sys.exit(f"killed before call {moment} of {total}: the finished store differs")
-        shutil.rmtree(broken)
-    shutil.rmtree(whole)
     return killed
 
 
 def main() -> None:
-    """Run both kinds of cache."""
+    """Run both kinds of cache, and a replacement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--moments", type=int, default=200)
-    options = parser.parse_args()
-    for size in (None, 48):
-        killed = check(options.work, options.moments, size)
-        print(f"{'native' if size is None else 'fixed'}: {killed} builds killed and finished, all stores equal")
+    arguments = parser.parse_args()
+    work = arguments.work
+    make_shards_small()
+    write_source(work / "source", per_class=6)
+    _load(work / "source")
+    in_child(lambda: _build_other(work))
+    for name, options, overwrite in (
+        ("native", BuildOptions(), False),
+        ("fixed", BuildOptions(size=48), False),
+        ("replacing", BuildOptions(), True),
+    ):
+        killed = check(work, arguments.moments, options, overwrite=overwrite)
+        print(f"{name}: {killed} builds killed and finished, all stores equal")
+
+
+def _load(source: Path) -> None:
+    """Load compiled code, so that the forked processes need not."""
+    for path in sorted(source.rglob("[0-6].*")):
+        extract(path.read_bytes(), ExtractionOptions(max_size=32))
+
+
+def _build_other(work: Path) -> None:
+    """Build what is replaced: another store, with a hot copy, and a file in it that is not the build's to remove."""
+    other = work / "other.zarr"
+    build(work / "source", other, BuildOptions(size=48, seed=1), workers=1, quiet=True)
+    make_hot(other, "6", quiet=True)
+    ledger(other).unlink()
+    (other / "notes.txt").write_text("precious")
 
 
 if __name__ == "__main__":
