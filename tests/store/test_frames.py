@@ -154,7 +154,9 @@ def test_broken_frames_with_good_checksums_are_refused_or_read(data: st.DataObje
     name = data.draw(st.sampled_from(["blosc", "zstd"]))
     values = coefficients(3000, "few").astype(WHOLE[name])
     codec = ChunkCodec(name=name)
-    frame = bytearray(codec.encode(values)[:-4])
+    # Without zstd's own checksum, which the kernel leaves alone where CRC-32C has vouched for the frame.
+    plain = numcodecs.zstd.compress(values, 1, False) if name == "zstd" else codec.encode(values)[:-4]
+    frame = bytearray(plain)
     for _ in range(data.draw(st.integers(1, 3))):
         position = data.draw(st.integers(0, min(len(frame), data.draw(st.sampled_from([24, 10_000]))) - 1))
         frame[position] = data.draw(st.integers(0, 255))
