@@ -42,7 +42,7 @@ SHARD_SAMPLES: Final = 512
 """Samples that a shard aims at."""
 
 DIGEST_BYTES: Final = 16
-"""BLAKE2b with a 16-byte digest, of source files and of shard files."""
+"""XXH3-128 of source files, BLAKE2b-128 of shard files' indexes and checksums."""
 
 
 class Origin(IntEnum):

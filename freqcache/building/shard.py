@@ -7,7 +7,6 @@ per-sample values that the end of the build gathers.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import zipfile
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from freqcache.building.options import BuildOptions, LedgerEntry
 from freqcache.building.plan import Slot, end_if_damaged
@@ -34,7 +34,6 @@ from freqcache_formats.channels import N_CHANNELS, N_FREQUENCIES
 from freqcache_formats.layout import (
     COEFFICIENTS,
     COLUMNS,
-    DIGEST_BYTES,
     FIXED_DTYPES,
     NATIVE_FILL,
     NATIVE_SAMPLE_ARRAYS,
@@ -169,9 +168,8 @@ def build_shard(task: ShardTask) -> int:
     try:
         for group, slots in enumerate(task.groups):
             for name, buffer in shard.fill(group, slots).items():
-                indices = task.arrays[name].inner_index(group, np.arange(len(buffer)))
-                for index, stored in zip(indices.tolist(), encoder.encode(buffer), strict=True):
-                    writers[name].append(index, stored)
+                numbers = task.arrays[name].inner_index(group, np.arange(len(buffer)))
+                writers[name].append(numbers, *encoder.encode(buffer))
         finished = [writer.finish() for writer in writers.values()]
     except BaseException:
         for writer in writers.values():
@@ -252,7 +250,7 @@ class _Shard:
             self._enter(slot, str(error))
             return None
         self._samples["source_bytes"][number] = len(data)
-        digest = hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+        digest = xxhash.xxh3_128_digest(data)
         self._samples["source_digest"][number] = np.frombuffer(digest, dtype=np.uint8)
         try:
             sample = extract(data, options.per_sample)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from freqcache.errors import StoreError
 from freqcache.store.codecs import BLOSC_BLOCK, ChunkCodec
+from freqcache.store.decoding import Octets
 from freqcache.store.frames import encode_chunks
 from freqcache.store.libraries import Context, functions
 
@@ -39,8 +40,8 @@ class ChunkEncoder:
         self._planes = np.empty(BLOSC_BLOCK, dtype=np.uint8)
         self._out = np.empty(0, dtype=np.uint8)
 
-    def encode(self, chunks: npt.NDArray[Any]) -> list[memoryview | bytes]:
-        """Return the stored bytes of each chunk.
+    def encode(self, chunks: npt.NDArray[Any]) -> tuple[Octets, npt.NDArray[np.int64]]:
+        """Return the stored bytes of chunks, one after the other.
 
         Parameters
         ----------
@@ -49,8 +50,10 @@ class ChunkEncoder:
 
         Returns
         -------
-        list of bytes-like
+        stored : uint8
             Valid until the next call.
+        lengths : (chunks,) int64
+            Bytes of each.
 
         Raises
         ------
@@ -58,7 +61,8 @@ class ChunkEncoder:
             If zstd fails, which means that memory is short.
         """
         if self._library is None or self._context is None:
-            return [self._codec.encode(chunk) for chunk in chunks]
+            parts = [self._codec.encode(chunk) for chunk in chunks]
+            return np.frombuffer(b"".join(parts), dtype=np.uint8), np.array([len(part) for part in parts])
         raw = chunks.reshape(len(chunks), -1).view(np.uint8)
         room = len(raw) * (raw.shape[1] + raw.shape[1] // 128 + _ROOM)
         if len(self._out) < room:
@@ -69,9 +73,7 @@ class ChunkEncoder:
         if (lengths < 0).any():
             msg = "zstd cannot compress: out of memory"
             raise StoreError(msg)
-        ends = np.cumsum(lengths)
-        out = self._out.data
-        return [out[end - length : end] for end, length in zip(ends, lengths, strict=True)]
+        return self._out[: lengths.sum()], lengths
 
 
 def _zstd_level(level: int) -> int:

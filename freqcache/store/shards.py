@@ -74,11 +74,24 @@ class ShardWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._partial.open("wb")
 
-    def append(self, chunk: int, stored: bytes | memoryview) -> None:
-        """Append the stored bytes of inner chunk number `chunk` (C order in the shard), its CRC-32C the last four."""
-        self._index[chunk] = self._position, len(stored)
-        self._checksums[chunk] = int.from_bytes(stored[-_CRC_BYTES:], "little")
-        self._file.write(stored)
+    def append(self, chunks: npt.NDArray[np.intp], stored: Octets, lengths: npt.NDArray[np.int64]) -> None:
+        """Append inner chunks.
+
+        Parameters
+        ----------
+        chunks : (n,) intp
+            Their numbers, in C order of the shard.
+        stored : uint8
+            Their stored bytes, one after the other, the last four of each its CRC-32C.
+        lengths : (n,) int64
+            How many bytes each has.
+        """
+        ends = np.cumsum(lengths)
+        self._index[chunks, 0] = self._position + ends - lengths
+        self._index[chunks, 1] = lengths
+        places = ends[:, None] - _CRC_BYTES + np.arange(_CRC_BYTES)
+        self._checksums[chunks] = stored[places].view("<u4")[:, 0]
+        self._file.write(stored.data)
         self._position += len(stored)
 
     def finish(self) -> ShardIdentity:

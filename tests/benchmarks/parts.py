@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 PARTS = {
     "reading headers, laying out": ["freqcache.building.run:_plan"],
     "reading files": ["freqcache.building.shard:read_file"],
+    "hashing (XXH3)": ["freqcache.building.shard:xxhash.xxh3_128_digest"],
     "extraction": ["freqcache.building.shard:extract"],
     "statistics, copying into row groups": ["freqcache.statistics:Accumulator.add"],
     "filling row groups": ["freqcache.building.shard:_Shard.fill"],
@@ -28,16 +28,13 @@ PARTS = {
     "small arrays and metadata": ["freqcache.building.run:_finish"],
     "waiting for the disk (fsync)": ["os:fsync"],
 }
-HASHING = "hashing (BLAKE2b)"
-HASHERS = ["freqcache.building.shard"]
-"""Modules whose `hashlib` is replaced: hash objects are of C, their methods cannot be wrapped."""
 
 
 class Clocks:
     """Own time of each part, in seconds."""
 
     def __init__(self) -> None:
-        self.seconds = dict.fromkeys([*PARTS, HASHING], 0.0)
+        self.seconds = dict.fromkeys(PARTS, 0.0)
         self.missing: list[str] = []
         self._inner: list[float] = []
 
@@ -59,16 +56,6 @@ class Clocks:
         return timed
 
 
-class _Digest:
-    """A BLAKE2b object whose updates are timed."""
-
-    def __init__(self, clocks: Clocks, real: Callable[..., Any], *data: bytes, **options: Any) -> None:
-        self._made = clocks.wrap(HASHING, real)(*data, **options)
-        self.update = clocks.wrap(HASHING, self._made.update)
-        self.digest = clocks.wrap(HASHING, self._made.digest)
-        self.hexdigest = self._made.hexdigest
-
-
 @contextmanager
 def clocks() -> Iterator[Clocks]:
     """Put the clocks on while this holds, in this process and one thread of it."""
@@ -85,11 +72,4 @@ def clocks() -> Iterator[Clocks]:
                     found.missing.append(place)
                     continue
                 stack.enter_context(patch.object(owner, name, found.wrap(part, function)))
-        for place in HASHERS:
-            module = import_module(place)
-            if not hasattr(module, "hashlib"):
-                found.missing.append(f"{place}:hashlib")
-                continue
-            blake2b = functools.partial(_Digest, found, module.hashlib.blake2b)
-            stack.enter_context(patch.object(module, "hashlib", SimpleNamespace(blake2b=blake2b)))
         yield found

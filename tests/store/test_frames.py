@@ -36,6 +36,12 @@ def coefficients(n: int, kind: str, seed: int = 0) -> npt.NDArray[np.int16]:
     return made[kind]().astype(np.int16)
 
 
+def encoded(codec: ChunkCodec, chunks: npt.NDArray[np.int16] | npt.NDArray[np.int8]) -> list[bytes]:
+    """Return the stored bytes of each chunk."""
+    stored, lengths = ChunkEncoder(codec).encode(chunks)
+    return [part.tobytes() for part in np.split(stored, np.cumsum(lengths)[:-1])]
+
+
 @pytest.fixture(params=["compiled", "general"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways that a chunk can take: C functions in kernels, and the packages' Python functions."""
@@ -83,7 +89,7 @@ def test_bit_shuffle_is_planes_of_bits() -> None:
 def test_blosc_frames_are_c_bloscs(n: int, kind: str, way: str) -> None:
     codec = ChunkCodec(name="blosc")
     chunks = np.stack([coefficients(n, kind, seed) for seed in range(2)])
-    stored = [bytes(chunk) for chunk in ChunkEncoder(codec).encode(chunks)]
+    stored = encoded(codec, chunks)
     for chunk, found in zip(chunks, stored, strict=True):
         frame = bytes(numcodecs.blosc.compress(chunk, b"zstd", 1, 2, BLOSC_BLOCK, 2))
         assert found == frame + google_crc32c.value(frame).to_bytes(4, "little")
@@ -93,18 +99,18 @@ def test_blosc_frames_are_c_bloscs(n: int, kind: str, way: str) -> None:
 @pytest.mark.parametrize("level", range(1, 10))
 def test_levels_are_those_of_the_libraries(level: int) -> None:
     chunks = coefficients(20_000, "many")[None]
-    (blosc,) = ChunkEncoder(ChunkCodec(name="blosc", level=level)).encode(chunks)
-    assert bytes(blosc) == ChunkCodec(name="blosc", level=level).encode(chunks[0])
-    (zstd,) = ChunkEncoder(ChunkCodec(name="zstd", level=level)).encode(chunks.astype(np.int8))
+    (blosc,) = encoded(ChunkCodec(name="blosc", level=level), chunks)
+    assert blosc == ChunkCodec(name="blosc", level=level).encode(chunks[0])
+    (zstd,) = encoded(ChunkCodec(name="zstd", level=level), chunks.astype(np.int8))
     frame = numcodecs.zstd.compress(chunks[0].astype(np.int8), level, True)
-    assert bytes(zstd)[:-4] == bytes(frame)
+    assert zstd[:-4] == bytes(frame)
 
 
 @pytest.mark.parametrize("n", [1, 16, 3136, 50_176])
 def test_zstd_frames_are_numcodecs(n: int, way: str) -> None:
     codec = ChunkCodec(name="zstd")
     chunks = np.stack([coefficients(n, "few", seed).astype(np.int8) for seed in range(3)])
-    stored = [bytes(chunk) for chunk in ChunkEncoder(codec).encode(chunks)]
+    stored = encoded(codec, chunks)
     assert [chunk[:-4] for chunk in stored] == [bytes(numcodecs.zstd.compress(chunk, 1, True)) for chunk in chunks]
     np.testing.assert_array_equal(decode(codec, stored, n), chunks)
 
@@ -174,7 +180,7 @@ def test_broken_frames_with_good_checksums_are_refused_or_read(data: st.DataObje
 def test_the_damaged_chunk_is_named_and_the_others_are_not_lost(way: str) -> None:
     codec = ChunkCodec(name="blosc")
     chunks = np.stack([coefficients(500, "many", seed) for seed in range(4)])
-    stored = [bytes(chunk) for chunk in ChunkEncoder(codec).encode(chunks)]
+    stored = encoded(codec, chunks)
     stored[2] = stored[2][:30] + bytes([stored[2][30] ^ 1]) + stored[2][31:]
     with pytest.raises(ChunkError, match="CRC-32C does not match") as caught:
         decode(codec, stored, 500)

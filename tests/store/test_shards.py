@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from freqcache.errors import StoreError
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry, ChunkReader
+from freqcache.store.encoding import ChunkEncoder
 from freqcache.store.places import LocalFile, LocalPlace
 from freqcache.store.shards import ShardFile, ShardIdentity, ShardWriter
 
@@ -37,11 +38,14 @@ def write_array(folder: Path, dtype: str, values: np.ndarray) -> tuple[ArrayGeom
         writer = ShardWriter(folder / geometry.shard_key(shard), geometry.chunks_per_shard)
         for group in range(min(2, geometry.n_groups - 2 * shard)):
             start = (2 * shard + group) * 10
-            for channel, index in enumerate(geometry.inner_index(group, np.arange(4))):
-                chunk = np.ascontiguousarray(values[channel, start : start + 10])
-                writer.append(index, codec.encode(chunk))
+            chunks = np.ascontiguousarray(values[:, start : start + 10])
+            writer.append(geometry.inner_index(group, np.arange(4)), *ChunkEncoder(codec).encode(chunks))
         identities.append(writer.finish())
     return geometry, identities
+
+
+def append(writer: ShardWriter, chunk: int) -> None:
+    writer.append(np.array([chunk]), np.frombuffer(b"abcd", dtype=np.uint8), np.array([4]))
 
 
 def read_all(reader: ChunkReader) -> None:
@@ -129,18 +133,18 @@ def test_missing_and_short_shards_are_named(array: tuple[Path, np.ndarray, list[
 
 def test_a_missing_chunk_is_no_fill_value(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path / "shard", 2)
-    writer.append(1, b"abc")
+    append(writer, 1)
     writer.finish()
     shard = ShardFile(LocalFile(tmp_path / "shard"), 2)
     stored, starts, lengths = shard.read(np.array([1]))
-    assert stored[starts[0] : starts[0] + lengths[0]].tobytes() == b"abc"
+    assert stored[starts[0] : starts[0] + lengths[0]].tobytes() == b"abcd"
     with pytest.raises(StoreError, match="chunk 0 is missing"):
         shard.read(np.array([1, 0]))
 
 
 def test_nothing_stands_in_place_before_the_end(tmp_path: Path) -> None:
     writer = ShardWriter(tmp_path / "shard", 1)
-    writer.append(0, b"abc")
+    append(writer, 0)
     assert not (tmp_path / "shard").exists()
     writer.abandon()
     assert list(tmp_path.iterdir()) == []
