@@ -1,8 +1,8 @@
 """freqcache: learning in the frequency domain.
 
 JPEG coefficients, cached by channel in Zarr v3, for training vision models. The names below are loaded when first
-used, so that ``import freqcache`` costs nothing: ``open``, ``build``, ``FrequencyDataset``, ``FrequencyLoader`` and
-``ChannelMask``.
+used, so that ``import freqcache`` costs nothing: ``open``, ``build``, ``make_hot``, ``FrequencyDataset``,
+``FrequencyLoader`` and ``ChannelMask``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from freqcache.building import BuildOptions, build
+    from freqcache.building.hot import make_hot
     from freqcache.dataset import FrequencyDataset
     from freqcache.loader import FrequencyLoader
     from freqcache.store import open_store as open  # noqa: A004  (the public name; see below)
@@ -27,6 +28,7 @@ __all__ = [
     "FrequencyLoader",
     "__version__",
     "build",
+    "make_hot",
     "open",
 ]
 
@@ -37,6 +39,7 @@ _HOMES = {
     "FrequencyDataset": ("freqcache.dataset", "FrequencyDataset"),
     "FrequencyLoader": ("freqcache.loader", "FrequencyLoader"),
     "build": ("freqcache.building.run", "build"),
+    "make_hot": ("freqcache.building.hot", "make_hot"),
     "open": ("freqcache.store", "open_store"),
 }
 
