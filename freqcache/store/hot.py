@@ -177,8 +177,11 @@ class HotSplit:
         data = [self._map(name, key.format(n), n, length) for n in numbers.tolist()]
         checksums = [self._map(CHECKSUM, f"c/{n}/0", n, checksum_bytes) for n in numbers.tolist()]
         table = pieces.table
-        ends, last = table[:, 0] + table[:, 1] * table[:, 2], table[:, 3] + table[:, 1] * table[:, 2]
-        if (table < 0).any() or (ends > length).any() or (last > len(out)).any():
+        # The kernel copies without looking. Each number is compared by itself first, so that no sum or product of
+        # them can be too large for an int64.
+        sane = (table >= 0).all() and (table[:, :2] <= length).all() and (table[:, 3] <= len(out)).all()
+        sizes = table[:, 1] * table[:, 2] if sane else table[:, 1]
+        if not sane or (table[:, 0] + sizes > length).any() or (table[:, 3] + sizes > len(out)).any():
             msg = f"{self.folder / name}: the hot copy does not hold all blocks of its samples"
             raise StoreError(msg)
         library = functions()

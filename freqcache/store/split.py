@@ -295,7 +295,7 @@ class NativeSplit(Split):
         starts = np.zeros((len(wanted), 3), dtype=np.int64)
         flat, work = [], []
         for component, frequencies in enumerate(mask.frequencies):
-            sizes = geometry["blocks"][:, component].astype(np.int64).prod(axis=1)
+            sizes = self._sizes(component, wanted)
             ends = np.cumsum(sizes * len(frequencies))
             starts[1:, component] = ends[:-1]
             out = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.int16)
@@ -311,6 +311,20 @@ class NativeSplit(Split):
         """Return the bytes on disk of the mask's channels, over the whole split."""
         return sum(r.stored_bytes(f) for r, f in zip(self._readers, mask.frequencies, strict=True))
 
+    def _sizes(self, component: int, wanted: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+        """Return how many blocks of a component each sample has, after checking that they lie in one chunk."""
+        reader = self._readers[component]
+        grids = self._geometry["blocks"][wanted, component].astype(np.int64)
+        groups, firsts = np.divmod(self._geometry["offset"][wanted, component], reader.geometry.chunk[1])
+        sizes: npt.NDArray[np.int64] = grids.prod(axis=1)
+        placed = (groups >= 0) & (groups < reader.geometry.n_groups) & (firsts + sizes <= reader.geometry.chunk[1])
+        outside = (grids < 0).any(axis=1) | ((sizes > 0) & ~placed)
+        if outside.any():
+            slot = wanted[np.flatnonzero(outside)[0]]
+            msg = f"{reader.place}: the blocks of slot {slot} do not lie in one chunk of the array"
+            raise StoreError(msg)
+        return sizes
+
     def _work(
         self,
         component: int,
@@ -322,20 +336,9 @@ class NativeSplit(Split):
     ) -> list[Callable[[], None]]:
         """Return the reads of one component, a row group each: the wanted frequencies of every sample, into `out`."""
         reader = self._readers[component]
-        offsets = self._geometry["offset"][wanted, component]
-        length = reader.geometry.chunk[1]
-        groups, firsts = np.divmod(offsets, length)
-        filled = sizes > 0
-        grids = self._geometry["blocks"][wanted, component]
-        outside = (grids < 0).any(axis=1) | (
-            filled & ((offsets < 0) | (groups >= reader.geometry.n_groups) | (firsts + sizes > length))
-        )
-        if outside.any():
-            slot = wanted[np.flatnonzero(outside)[0]]
-            msg = f"{reader.place}: the blocks of slot {slot} do not lie in one chunk of the array"
-            raise StoreError(msg)
+        groups, firsts = np.divmod(self._geometry["offset"][wanted, component], reader.geometry.chunk[1])
         spans = np.stack([firsts, sizes, starts, sizes], axis=1)
-        present = np.flatnonzero(filled)
+        present = np.flatnonzero(sizes)
         return [
             partial(self._gather, reader, group, frequencies, spans[present[here]], out, int(wanted[present[here[0]]]))
             for group, here in _by_group(groups[present])

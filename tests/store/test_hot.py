@@ -21,6 +21,7 @@ from photographs import write_tree
 import freqcache
 import freqcache.building.hot as making
 import freqcache.store.hot as reading
+from freqcache.building.arrays import write_array
 from freqcache.building.hot import make_hot
 from freqcache.errors import BuildError, FormatError, StoreError
 from freqcache.store import FixedSplit, NativeBatch, NativeSplit, open_store
@@ -127,6 +128,27 @@ def test_damage_is_noticed(stores: Path, tmp_path: Path, name: str, way: str, mo
     shard.unlink()
     with pytest.raises(StoreError, match=r"c/1.*: cannot be read: No such file"):
         split.read(split.slots, HELD)
+
+
+def test_sizes_that_overflow_are_refused(stores: Path, tmp_path: Path) -> None:
+    """2**60 blocks of 16 channels are 2**65 bytes: 0 in 64 bits. Nothing may be read at such addresses."""
+    store, mask = tmp_path / "huge.zarr", ChannelMask.from_indices(range(16))
+    shutil.copytree(stores / "native.zarr", store)
+    make_hot(store, mask, overwrite=True, quiet=True)
+    split = open_store(store)["train"]
+    assert isinstance(split, NativeSplit)
+    assert split._hot is not None
+    slots, blocks, starts = np.array([0]), np.array([2**60]), np.array([0])
+    with pytest.raises(StoreError, match="does not hold all blocks"):
+        split._hot.read_native(0, slots, blocks, mask, starts, np.empty(0, dtype=np.int16), 1)
+    sizes = split.values("blocks")
+    shutil.rmtree(store / "train" / "blocks")
+    for grid in ((2**30, 2**30), (2**22, 2**22), (-(2**30), -(2**30))):
+        sizes[split.slots[0], 0] = grid
+        write_array(store / "train" / "blocks", sizes, ("sample", "component", "rowcol"))
+        for hot in (True, False):
+            with pytest.raises(StoreError, match=r"train/y: the blocks of slot .* do not lie in one chunk"):
+                open_store(store, hot=hot)["train"].read(split.slots[:1], mask)
 
 
 def test_a_copy_of_another_store_is_refused(stores: Path, tmp_path: Path) -> None:
