@@ -99,7 +99,10 @@ class Context:
             msg = "zstd cannot allocate a context: out of memory"
             raise StoreError(msg)
         self.address = int(address)
-        weakref.finalize(self, zstd.ZSTD_freeDCtx if level is None else zstd.ZSTD_freeCCtx, self.address)
+        self._release = weakref.finalize(
+            self, zstd.ZSTD_freeDCtx if level is None else zstd.ZSTD_freeCCtx, self.address
+        )
+        self._release.atexit = False  # a daemon thread may still be using its context when the interpreter ends
         if level is None:
             # CRC-32C has vouched for the frame already. If the parameter is refused, the check only costs time.
             zstd.ZSTD_DCtx_setParameter(self.address, _IGNORE_CHECKSUM, 1)

@@ -18,7 +18,7 @@ from freqcache.store.bitshuffle import shuffle, unshuffle
 from freqcache.store.codecs import BLOSC_BLOCK, ChunkCodec
 from freqcache.store.decoding import ChunkError, decode_chunks
 from freqcache.store.encoding import ChunkEncoder
-from freqcache.store.libraries import functions
+from freqcache.store.libraries import Context, functions
 
 LENGTHS = [1, 7, 8, 15, 16, 63, 64, 72, 100, 248, 256, 264, 1000, 4096, 40_000, 65_536, 65_544, 70_001, 200_000]
 WHOLE = {"blosc": np.dtype("<i2"), "zstd": np.dtype("i1")}
@@ -175,6 +175,13 @@ def test_broken_frames_with_good_checksums_are_refused_or_read(data: st.DataObje
     again = np.empty_like(values)
     codec.decode_into(stored, again)
     np.testing.assert_array_equal(found[0], again)
+
+
+@pytest.mark.parametrize("level", [None, 1])
+def test_a_context_is_not_freed_under_a_daemon_thread_at_exit(level: int | None) -> None:
+    library = functions()
+    assert library is not None
+    assert not Context(library, level=level)._release.atexit
 
 
 def test_the_damaged_chunk_is_named_and_the_others_are_not_lost(way: str) -> None:
