@@ -14,7 +14,7 @@ from freqcache.store.attributes import read_attributes
 from freqcache.store.hot import open_hot
 from freqcache.store.places import LocalPlace, Place
 from freqcache.store.split import FixedSplit, NativeSplit
-from freqcache.store.zarr_places import ZarrPlace, open_zarr_store
+from freqcache.store.zarr_places import OwnStore, ZarrPlace, open_zarr_store
 from freqcache_formats.hot import HOT
 from freqcache_formats.metadata import StoreMetadata
 
@@ -109,9 +109,9 @@ class Store:
 def _place(path: str | Path | ZarrStore) -> Place:
     """Return where a store's files lie, after a look at what stands there."""
     if not isinstance(path, str | Path):
-        return ZarrPlace(path)
+        return ZarrPlace(OwnStore(path))
     if "://" in str(path):
-        return ZarrPlace(open_zarr_store(str(path)))
+        return ZarrPlace(OwnStore(open_zarr_store(str(path))))
     folder = Path(path).absolute()
     try:
         missing, archive = not folder.exists(), folder.is_file()
@@ -125,4 +125,4 @@ def _place(path: str | Path | ZarrStore) -> Place:
     if unfinished:
         msg = f"{path}: its build did not finish; repeat the build command to finish it"
         raise StoreError(msg)
-    return ZarrPlace(open_zarr_store(str(folder))) if archive else LocalPlace(folder)
+    return ZarrPlace(OwnStore(open_zarr_store(str(folder)))) if archive else LocalPlace(folder)

@@ -6,6 +6,8 @@ a local folder. So a missing or damaged chunk raises here too, and ranges are as
 
 from __future__ import annotations
 
+import os
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from freqcache.errors import StoreError
@@ -16,37 +18,59 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store
 
 
+class OwnStore:
+    """A zarr-python store of which a forked child gets its own: processes would share the position in a zip file.
+
+    Parameters
+    ----------
+    store : zarr.abc.store.Store
+        This process'.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._owner = store, os.getpid()
+
+    def __str__(self) -> str:
+        return str(self._store)
+
+    def get(self) -> Store:
+        """Return the store of the process that calls."""
+        if self._owner != os.getpid():
+            self._store, self._owner = copy(self._store), os.getpid()  # what can be pickled opens its files again
+        return self._store
+
+
 class ZarrPlace:
     """A folder inside a zarr-python store.
 
     Parameters
     ----------
-    store : zarr.abc.store.Store
+    store : OwnStore
         Where.
     prefix : str
         The folder; empty for the root.
     """
 
-    def __init__(self, store: Store, prefix: str = "") -> None:
-        self.store = store
-        self.prefix = prefix
+    def __init__(self, store: OwnStore, prefix: str = "") -> None:
+        self._store = store
+        self._prefix = prefix
 
     def __truediv__(self, name: str) -> ZarrPlace:
-        return ZarrPlace(self.store, self._key(name))
+        return ZarrPlace(self._store, self._key(name))
 
     def __str__(self) -> str:
-        return f"{self.store}/{self.prefix}" if self.prefix else str(self.store)
+        return f"{self._store}/{self._prefix}" if self._prefix else str(self._store)
 
     def read(self, key: str) -> bytes:
         """Return a whole file: see :class:`freqcache.store.places.Place`."""
-        return _get(self.store, self._key(key), f"{self}/{key}", None)
+        return _get(self._store.get(), self._key(key), f"{self}/{key}", None)
 
     def open(self, key: str) -> ZarrFile:
         """Open a file for reading ranges: see :class:`freqcache.store.places.Place`."""
-        return ZarrFile(self.store, self._key(key), f"{self}/{key}")
+        return ZarrFile(self._store.get(), self._key(key), f"{self}/{key}")
 
     def _key(self, name: str) -> str:
-        return f"{self.prefix}/{name}" if self.prefix else name
+        return f"{self._prefix}/{name}" if self._prefix else name
 
 
 class ZarrFile:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import zarr
 from photographs import write_tree
+from torch.utils.data import DataLoader
 
 import freqcache
 from freqcache.errors import StoreError
 from freqcache.store import Store, open_store
+from freqcache.store.zarr_places import OwnStore, open_zarr_store
 from freqcache_formats import ChannelMask
 
 MASK = ChannelMask.preset("24")
@@ -62,6 +66,20 @@ def test_a_dataset_of_a_zip_file_can_be_pickled(stores: Path) -> None:
     assert dataset.cache_path == f"zip://{stores / 'fixed.zarr.zip'}"
     again = pickle.loads(pickle.dumps(dataset))
     np.testing.assert_array_equal(again.read([3, 0]), dataset.read([3, 0]))
+
+
+def test_forked_readers_of_a_zip_file_do_not_disturb_each_other(stores: Path) -> None:
+    dataset = freqcache.FrequencyDataset(stores / "fixed.zarr.zip", channels="24")
+    expected = dataset.read(range(len(dataset)))
+    sampler = list(range(len(dataset))) * 10
+    loader = DataLoader(dataset, batch_size=1, sampler=sampler, num_workers=2, multiprocessing_context="fork")
+    np.testing.assert_array_equal(torch.cat([coefficients for coefficients, _ in loader]), expected[sampler])
+    store = OwnStore(open_zarr_store(str(stores / "fixed.zarr.zip")))
+    parents = store.get()
+    assert store.get() is parents
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 0)
+        assert store.get()._zf.fp is not parents._zf.fp  # type: ignore[attr-defined]
 
 
 def test_damage_is_noticed_there_too(stores: Path) -> None:
