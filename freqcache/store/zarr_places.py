@@ -1,7 +1,8 @@
 """A store inside anything that zarr-python opens: a zip file, an object store through fsspec, memory.
 
 Only bytes come through zarr-python: which ones, and whether they can be trusted, is decided by the same code as for
-a local folder. So a missing or damaged chunk raises here too, and ranges are as few as there.
+a local folder. So a missing or damaged chunk raises here too, and ranges are as few as there. Stores raise what the
+libraries below them do (``BadZipFile``, ``ClientError``): whatever it is, it becomes a StoreError.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ class ZarrFile:
         self._store, self._key = store, key
         try:
             self.size = int(_wait(store.getsize(key)))
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:
             msg = f"{name}: cannot be opened: {_reason(error)}"
             raise StoreError(msg) from error
 
@@ -125,7 +126,7 @@ def _get(store: Store, key: str, name: str, wanted: Any) -> bytes:
 
     try:
         found = _wait(store.get(key, default_buffer_prototype(), wanted))
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:
         msg = f"{name}: cannot be read: {_reason(error)}"
         raise StoreError(msg) from error
     if found is None:

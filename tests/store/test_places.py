@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,18 @@ def test_damage_is_noticed_there_too(stores: Path) -> None:
     del memory._store_dict["train/label/c/0"]
     with pytest.raises(StoreError, match=r"train/label/c/0: cannot be read: no such file"):
         open_store(memory)["train"].read([0], MASK)
+
+
+def test_a_damaged_zip_file_is_one_message(stores: Path, tmp_path: Path) -> None:
+    content = (stores / "fixed.zarr.zip").read_bytes()
+    with zipfile.ZipFile(stores / "fixed.zarr.zip") as archive:
+        place = archive.getinfo("train/label/c/0").header_offset
+    for position in (0, 60):  # the signature of the entry, its content
+        hurt = bytearray(content)
+        hurt[place + position] ^= 1
+        (tmp_path / "hurt.zip").write_bytes(hurt)
+        with pytest.raises(StoreError, match=r"hurt.zip/train/label/c/0: "):
+            _ = open_store(tmp_path / "hurt.zip")["train"].labels
 
 
 def test_what_is_no_store_is_one_message(stores: Path, tmp_path: Path) -> None:
