@@ -11,7 +11,6 @@ leaves an instant.
 from __future__ import annotations
 
 import json
-import mmap
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from freqcache.store.arrays import read_array
 from freqcache.store.attributes import read_attributes
 from freqcache.store.foreign import copy_memory, extend_crc32c
 from freqcache.store.libraries import functions
+from freqcache.store.mapping import map_file
 from freqcache.store.places import LocalPlace
 from freqcache.store.threads import run_all
 from freqcache_formats.hot import CHECKSUM, HOT, START, HotMetadata
@@ -205,9 +205,7 @@ class HotSplit:
                 msg = f"{path}: has {size} bytes, expected {length}"
                 raise StoreError(msg)
             if known is None:
-                with path.open("rb") as file:
-                    mapped = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)
-                known = self._files[name, number] = (np.frombuffer(mapped, dtype=np.uint8), path)
+                known = self._files[name, number] = (map_file(path, length), path)
         except OSError as error:
             msg = f"{path}: cannot be read: {error.strerror}"
             raise StoreError(msg) from error

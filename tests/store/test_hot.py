@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pickle
@@ -219,6 +220,20 @@ def test_an_interrupted_copy_goes_on(stores: Path, tmp_path: Path, name: str, mo
     expected = {p.relative_to(stores): p.read_bytes() for p in (original / "hot").rglob("*") if p.is_file()}
     found = {p: (out / p.relative_to(f"{name}.zarr")).read_bytes() for p in expected}
     assert found == expected
+
+
+def test_mapped_files_are_not_held_open_and_are_unmapped(stores: Path) -> None:
+    """An ImageNet's copy has thousands of files; a process often may have a thousand descriptors."""
+    store = stores / "native.zarr"
+    split = open_store(store)["train"]
+    split.read([split.slots[0]], HELD)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    split.read(split.slots, HELD)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert f"{store}/hot/train/y/c/3" in Path("/proc/self/maps").read_text()
+    del split
+    gc.collect()
+    assert f"{store}/hot/train/y/c/3" not in Path("/proc/self/maps").read_text()
 
 
 def test_a_dataset_reads_the_copy_and_can_be_pickled(stores: Path) -> None:
