@@ -209,7 +209,7 @@ class FixedSplit(Split):
         mask : ChannelMask
             The channels.
         out : (len(slots), len(mask), block_rows, block_cols) int8 or int16, optional
-            C-contiguous array to read into; a new one by default. After an error its content is undefined.
+            Writable, C-contiguous array to read into; a new one by default. After an error its content is undefined.
         threads : int
             Row groups read at a time.
 
@@ -230,8 +230,10 @@ class FixedSplit(Split):
         shape = (len(wanted), len(channels), *self.grid)
         if out is None:
             out = np.empty(shape, dtype=self.dtype)
-        elif out.shape != shape or out.dtype != self.dtype or not out.flags.c_contiguous:
-            msg = f"out: expected C-contiguous {self.dtype} of shape {shape}, found {out.dtype} of shape {out.shape}"
+        elif out.shape != shape or out.dtype != self.dtype or not out.flags.c_contiguous or not out.flags.writeable:
+            # Kernels write to its address, whatever its flags say.
+            form = f"{out.dtype} of shape {out.shape}{'' if out.flags.writeable else ', read-only'}"
+            msg = f"out: expected writable, C-contiguous {self.dtype} of shape {shape}, found {form}"
             raise ValueError(msg)
         if self._hot is not None and self._hot.covers(mask):
             self._hot.read_fixed(wanted, mask, out, threads)

@@ -118,6 +118,14 @@ def test_slots_outside_are_refused(stores: Path, wanted: list[int]) -> None:
             split.read(wanted, ChannelMask.preset("6"))
 
 
+def test_memory_that_is_read_only_is_not_written_to(stores: Path) -> None:
+    split, content = fixed_split(stores), bytes(36)
+    out = np.frombuffer(content, dtype=np.int8).reshape(1, 1, 6, 6)
+    with pytest.raises(ValueError, match="read-only"):
+        split.read([0], ChannelMask.from_indices([0]), out=out)
+    assert content == bytes(36)
+
+
 def test_damage_names_store_array_and_chunk(stores: Path, tmp_path: Path) -> None:
     shutil.copytree(stores / "native.zarr", tmp_path / "hurt.zarr")
     shard = tmp_path / "hurt.zarr" / "train" / "y" / "c" / "0" / "0"
