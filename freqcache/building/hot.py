@@ -228,7 +228,8 @@ class _HotSplit:
         starts, lengths = np.zeros_like(elements), [0, 0, 0]
         groups = [elements[i : i + self._per_chunk] for i in range(0, self.n_slots, self._per_chunk)]
         for component in range(3):
-            lengths[component] = int(max(group[:, component].sum() for group in groups))
+            if len(self._mask.frequencies[component]):  # a chunk has an element even where all images are gray
+                lengths[component] = int(max((group[:, component].sum() for group in groups), default=0)) or 1
         for number, group in enumerate(groups):
             before = np.cumsum(group, axis=0) - group
             first = number * self._per_chunk

@@ -17,7 +17,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from photographs import write_tree
+from photographs import encoded, write_tree
 
 import freqcache
 import freqcache.building.hot as making
@@ -28,6 +28,7 @@ from freqcache.errors import BuildError, FormatError, StoreError
 from freqcache.store import FixedSplit, NativeBatch, NativeSplit, open_store
 from freqcache_formats import ChannelMask
 from freqcache_formats.hot import HotMetadata
+from freqcache_formats.layout import NATIVE_SAMPLE_ARRAYS, SAMPLE_ARRAYS
 
 HELD = ChannelMask.from_indices([0, 1, 2, 3, 5, 6, 40, 64, 65, 70, 130])
 KINDS = {"native": freqcache.BuildOptions(), "int8": freqcache.BuildOptions(size=48)}
@@ -160,6 +161,31 @@ def test_a_copy_of_another_store_is_refused(stores: Path, tmp_path: Path) -> Non
     with pytest.raises(StoreError, match=r"a.zarr/hot: a hot copy of the store .*, not of 0000"):
         open_store(tmp_path / "a.zarr")
     assert len(open_store(tmp_path / "a.zarr", hot=False)["train"]) == 14
+
+
+def test_a_store_of_gray_images_can_have_one(tmp_path: Path) -> None:
+    """Its chroma has no elements, which is no reason to miss its arrays."""
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    (tmp_path / "photos" / "a" / "0.jpg").write_bytes(encoded(0, 40, 40, mode="L"))
+    out = tmp_path / "out.zarr"
+    freqcache.build(tmp_path / "photos", out, workers=1, quiet=True)
+    make_hot(out, "24", quiet=True)
+    for mask in (ChannelMask.preset("24"), ChannelMask.from_indices([0, 1]), ChannelMask.from_indices([64])):
+        split, cold = open_store(out)["all"], open_store(out, hot=False)["all"]
+        assert_same(split.read(split.slots, mask), cold.read(split.slots, mask))
+
+
+def test_a_split_without_slots_can_have_one(stores: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.zarr"
+    shutil.copytree(stores / "native.zarr", out)
+    document = json.loads((out / "val" / "zarr.json").read_text())
+    document["attributes"]["freqcache"] |= {"slots": 0, "samples": 0}
+    (out / "val" / "zarr.json").write_text(json.dumps(document))
+    for name, layout in (SAMPLE_ARRAYS | NATIVE_SAMPLE_ARRAYS).items():
+        shutil.rmtree(out / "val" / name)
+        write_array(out / "val" / name, np.zeros((0, *layout.shape), dtype=layout.dtype), layout.dimensions)
+    make_hot(out, HELD, overwrite=True, quiet=True)
+    assert len(open_store(out)["val"].read([], HELD)) == 0
 
 
 def test_building_anew_removes_the_copy(stores: Path, tmp_path: Path) -> None:
