@@ -41,7 +41,7 @@ def read_array(place: Place, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[
         chunk = tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
         codec = ChunkCodec.from_zarr(document["codecs"])
         kind = document["data_type"]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError, StoreError) as error:
+    except (UnicodeDecodeError, KeyError, TypeError, ValueError, OverflowError, StoreError) as error:
         msg = f"{place}: no readable array metadata: {error}"
         raise StoreError(msg) from error
     fits = len(found) == len(shape) and all(b in (-1, a) for a, b in zip(found, shape, strict=False))
@@ -52,8 +52,11 @@ def read_array(place: Place, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[
     if len(chunk) != len(found) or type(chunk[0]) is not int or chunk[0] < 1 or chunk[1:] != found[1:]:
         msg = f"{place}: expected chunks along the first axis only, found {chunk} of {found}"
         raise StoreError(msg)
-    values = np.empty(found, dtype=dtype)
-    part = np.empty(chunk, dtype=dtype)
+    try:
+        values, part = np.empty(found, dtype=dtype), np.empty(chunk, dtype=dtype)
+    except (MemoryError, ValueError) as error:
+        msg = f"{place}: no memory for {dtype} of shape {found} in chunks of {chunk}"
+        raise StoreError(msg) from error
     for number, start in enumerate(range(0, found[0], chunk[0])):
         key = "/".join(map(str, ("c", number, *([0] * (len(found) - 1)))))
         stored = place.read(key)

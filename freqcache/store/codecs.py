@@ -112,8 +112,10 @@ class ChunkCodec:
         ------
         StoreError
             If the chain is not one of the two that the format knows.
+        KeyError, TypeError, ValueError, OverflowError
+            If it is none at all.
         """
-        names = [codec.get("name") for codec in codecs]
+        names = [codec["name"] for codec in codecs]
         if names == ["bytes", "zstd", "crc32c"]:
             return cls(name="zstd", level=int(codecs[1]["configuration"]["level"]))
         if names == ["bytes", "blosc", "crc32c"]:

@@ -24,6 +24,12 @@ from freqcache.store.places import Place
 from freqcache.store.shards import ShardFile, ShardIdentity
 from freqcache_formats.layout import FIXED_DTYPES, NATIVE_DTYPE
 
+_LARGEST_CHUNK: Final = 1 << 31
+"""Bytes; what blosc can hold in one frame."""
+
+_LONGEST: Final = 1 << 48
+"""Elements along an axis, so that products of a few lengths fit an int64."""
+
 _OPEN_SHARDS: Final = 64
 """Shards of an array that are held open: a file and an index of some hundred kilobytes each."""
 
@@ -183,9 +189,10 @@ class ChunkReader:
         """Return the stored bytes of all chunks of `channels`."""
         geometry, total = self.geometry, 0
         for shard in range(geometry.n_shards):
+            opened = self._shard(shard)  # first: its index must be as long as the geometry says
             groups = min(geometry.groups_per_shard, geometry.n_groups - shard * geometry.groups_per_shard)
             wanted = [geometry.inner_index(group, channels) for group in range(groups)]
-            total += int(self._shard(shard).stored_bytes(np.concatenate(wanted)).sum())
+            total += int(opened.stored_bytes(np.concatenate(wanted)).sum())
         return total
 
     def _shard(self, number: int) -> ShardFile:
@@ -218,11 +225,12 @@ def _read_geometry(path: Place) -> tuple[ArrayGeometry, ChunkCodec]:
         codec = ChunkCodec.from_zarr(configuration["codecs"])
         location = configuration.get("index_location", "end")
         index_codecs = [codec["name"] for codec in configuration["index_codecs"]]
-    except (KeyError, IndexError, TypeError, ValueError, StoreError) as error:
+        known = document["data_type"] in {NATIVE_DTYPE, *FIXED_DTYPES}
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, StoreError) as error:
         msg = f"{path}: not a coefficient array of this format: {error!s}"
         raise StoreError(msg) from error
     expected = sharding["name"] == "sharding_indexed" and location == "end" and index_codecs == ["bytes", "crc32c"]
-    if not expected or dtype.name not in {NATIVE_DTYPE, *FIXED_DTYPES} or len(shape) not in {2, 4}:
+    if not expected or not known or len(shape) not in {2, 4}:
         msg = f"{path}: not a coefficient array of this format: expected sharded int8 or int16, index at the end"
         raise StoreError(msg)
     lengths = (shape, chunk, shard)
@@ -232,5 +240,20 @@ def _read_geometry(path: Place) -> tuple[ArrayGeometry, ChunkCodec]:
     if not all(n > 0 and m > 0 and m % n == 0 for n, m in zip(chunk, shard, strict=True)):
         msg = f"{path}: shards of {shard} are no whole number of chunks of {chunk}"
         raise StoreError(msg)
+    _check_form(path, shape, chunk, shard, dtype)
     group_axis = 1 if len(shape) == 2 else 0
     return ArrayGeometry(shape=shape, chunk=chunk, shard=shard, dtype=dtype, group_axis=group_axis), codec
+
+
+def _check_form(
+    path: Place, shape: tuple[int, ...], chunk: tuple[int, ...], shard: tuple[int, ...], dtype: np.dtype[Any]
+) -> None:
+    """Raise StoreError for lengths that the format does not have: offsets into chunks are computed from them."""
+    if len(shape) == 2:
+        forms = shape[0] == shard[0] and chunk[0] == 1
+    else:
+        forms = shape[1:] == shard[1:] == (shape[1], *chunk[2:]) and chunk[1] == 1
+    large = math.prod(chunk) * dtype.itemsize >= _LARGEST_CHUNK or max(*shape, *shard) >= _LONGEST
+    if not forms or large:
+        msg = f"{path}: {dtype} of shape {shape}, chunk {chunk} and shard {shard} is no array of this format"
+        raise StoreError(msg)

@@ -24,11 +24,13 @@ from freqcache.store.hot import HotSplit
 from freqcache.store.places import Place
 from freqcache.store.shards import ShardIdentity
 from freqcache.store.threads import run_all
+from freqcache_formats.channels import N_CHANNELS, N_FREQUENCIES
 from freqcache_formats.hot import HotMetadata
 from freqcache_formats.layout import (
     COEFFICIENTS,
     COLUMNS,
     FIXED_ARRAYS,
+    NATIVE_DTYPE,
     NATIVE_SAMPLE_ARRAYS,
     SAMPLE_ARRAYS,
     SPLIT_ARRAYS,
@@ -179,6 +181,10 @@ class FixedSplit(Split):
     @cached_property
     def _reader(self) -> ChunkReader:
         (reader,) = self._chunk_readers([COEFFICIENTS])
+        shape = reader.geometry.shape
+        if len(shape) != 4 or shape[:2] != (self.metadata.slots, N_CHANNELS):
+            msg = f"{reader.place}: expected {N_CHANNELS} channels of {self.metadata.slots} slots, found shape {shape}"
+            raise StoreError(msg)
         return reader
 
     @property
@@ -263,7 +269,13 @@ class NativeSplit(Split):
 
     @cached_property
     def _readers(self) -> tuple[ChunkReader, ...]:
-        return self._chunk_readers(COLUMNS)
+        readers = self._chunk_readers(COLUMNS)
+        for reader in readers:
+            shape, dtype = reader.geometry.shape, reader.geometry.dtype
+            if len(shape) != 2 or shape[0] != N_FREQUENCIES or dtype != NATIVE_DTYPE:
+                msg = f"{reader.place}: expected {NATIVE_DTYPE}, {N_FREQUENCIES} frequencies, found {dtype} of {shape}"
+                raise StoreError(msg)
+        return readers
 
     @cached_property
     def _geometry(self) -> dict[str, npt.NDArray[Any]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -251,6 +253,49 @@ def test_hostile_array_metadata_are_store_errors(stores: Path, tmp_path: Path, c
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(StoreError, match="train/y"):
         freqcache.open(tmp_path / "odd.zarr")["train"].read([0], ChannelMask.preset("6"))
+
+
+def reshaped(shape: list[object], chunk: list[object], shard: list[object]) -> Callable[[dict[str, Any]], None]:
+    def edit(document: dict[str, Any]) -> None:
+        document["shape"] = shape
+        document["codecs"][0]["configuration"]["chunk_shape"] = chunk
+        document["chunk_grid"]["configuration"]["chunk_shape"] = shard
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "edit"),
+    [
+        ("fixed", "coefficients", reshaped([14, 192, 6, 6], [16, 1, 2, 2], [512, 192, 2, 2])),
+        ("fixed", "coefficients", reshaped([14, 192, 6, 6], [16, 2, 6, 6], [512, 192, 6, 6])),
+        ("fixed", "coefficients", reshaped([14, 192, 0, 6], [16, 1, 6, 6], [512, 192, 6, 6])),
+        ("fixed", "coefficients", reshaped([5, 192, 6, 6], [16, 1, 6, 6], [512, 192, 6, 6])),
+        ("fixed", "coefficients", reshaped([64, 192], [1, 16], [64, 512])),
+        ("fixed", "coefficients", reshaped([14, 192, 2**20, 2**20], [16, 1, 2**20, 2**20], [512, 192, 2**20, 2**20])),
+        ("fixed", "coefficients", reshaped([14, 2, 6, 6], [16, 1, 6, 6], [512, 2, 6, 6])),
+        ("native", "y", reshaped([14, 192, 6, 6], [16, 1, 6, 6], [512, 192, 6, 6])),
+        ("native", "y", reshaped([64, 2**62], [1, 2**62], [64, 2**62])),
+        ("native", "y", reshaped([64, 2**80], [1, 2**80], [64, 2**80])),
+        ("native", "y", lambda document: document.update(data_type=">i2")),
+        ("native", "y", lambda document: document.update(data_type="int8")),
+        ("native", "y", lambda document: document["codecs"][0]["configuration"].update(codecs=["bytes", "blosc"])),
+        ("native", "blocks", lambda document: document.update(codecs=["bytes", "zstd", "crc32c"])),
+        ("native", "blocks", lambda document: document["codecs"][1]["configuration"].update(level=float("inf"))),
+        ("native", "source_path", lambda document: document.update(shape=[2**61])),
+    ],
+)
+def test_arrays_of_another_form_are_store_errors(
+    stores: Path, tmp_path: Path, name: str, array: str, edit: Callable[[dict[str, Any]], None]
+) -> None:
+    shutil.copytree(stores / f"{name}.zarr", tmp_path / "odd.zarr")
+    path = tmp_path / "odd.zarr" / "train" / array / "zarr.json"
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document))
+    split = freqcache.open(tmp_path / "odd.zarr")["train"]
+    with pytest.raises(StoreError, match=f"train/{array}"):
+        _ = split.values(array) if array == "source_path" else split.read(range(14), ChannelMask.preset("6"))
 
 
 def test_a_split_name_cannot_lead_out_of_the_store(stores: Path, tmp_path: Path) -> None:
