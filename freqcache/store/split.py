@@ -8,6 +8,7 @@ Resizing, cropping and torch live elsewhere (:mod:`freqcache.resample`, :mod:`fr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -129,7 +130,11 @@ class Split:
 
     @cached_property
     def _source_paths(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
-        return self.values("source_path_offset"), self.values("source_path")
+        starts, blob = self.values("source_path_offset"), self.values("source_path")
+        if len(starts) != self.metadata.slots + 1 or np.any(np.diff(starts, prepend=0, append=len(blob)) < 0):
+            msg = f"{self.place}: source_path_offset does not rise to the {len(blob)} bytes of source_path"
+            raise StoreError(msg)
+        return starts, blob
 
     def _present(self, slots: Slots) -> npt.NDArray[np.intp]:
         """Return `slots` as an array, after checking that each holds a sample."""
@@ -169,7 +174,10 @@ class Split:
         try:
             reader.gather(group, channels, spans, out)
         except StoreError as error:
-            msg = f"{error} (needed for slot {slot}, {self.source_path(slot)})"
+            owner = f"slot {slot}"
+            with suppress(StoreError):  # damaged paths must not hide what was found first
+                owner += f", {self.source_path(slot)}"
+            msg = f"{error} (needed for {owner})"
             raise StoreError(msg) from error
 
 
@@ -201,7 +209,11 @@ class FixedSplit(Split):
     @cached_property
     def quantization(self) -> npt.NDArray[np.float32]:
         """(192,) float32; the steps of the store: ``coefficients * quantization`` dequantizes."""
-        return self.values("quantization")
+        steps = self.values("quantization")
+        if len(steps) != N_CHANNELS:
+            msg = f"{self.place}: expected quantization of {N_CHANNELS} channels, found {len(steps)}"
+            raise StoreError(msg)
+        return steps
 
     def read(
         self, slots: Slots, mask: ChannelMask, *, out: npt.NDArray[Any] | None = None, threads: int = 1

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from photographs import write_tree
 
 import freqcache
+from freqcache.building.arrays import write_array
 from freqcache.errors import FormatError, StoreError
 from freqcache.store import FixedSplit, NativeSplit
 from freqcache_formats import ChannelMask
@@ -236,6 +237,25 @@ def test_small_arrays_that_make_no_sense_are_refused(
     split = rewritten(stores, tmp_path / "odd.zarr", name, values)
     with pytest.raises(StoreError, match=message):
         _ = split.row_groups if name == "row_group_start" else (split.labels, split.slots)
+
+
+def test_paths_that_make_no_sense_do_not_hide_damage(stores: Path, tmp_path: Path) -> None:
+    split = rewritten(stores, tmp_path / "odd.zarr", "source_path_offset", np.ones(1, dtype=np.int64))
+    with pytest.raises(StoreError, match="source_path_offset does not rise"):
+        split.source_path(5)
+    shard = tmp_path / "odd.zarr" / "train" / "y" / "c" / "0" / "0"
+    shard.write_bytes(bytes(shard.stat().st_size))
+    with pytest.raises(StoreError, match=r"index fails its checksum \(needed for slot 5\)"):
+        split.read([5], ChannelMask.preset("6"))
+
+
+def test_steps_of_other_channels_are_refused(stores: Path, tmp_path: Path) -> None:
+    out = tmp_path / "odd.zarr"
+    shutil.copytree(stores / "fixed.zarr", out)
+    shutil.rmtree(out / "train" / "quantization")
+    write_array(out / "train" / "quantization", np.ones(10, dtype=np.float32), ("channel",))
+    with pytest.raises(StoreError, match="quantization of 192 channels, found 10"):
+        freqcache.FrequencyDataset(out)
 
 
 @pytest.mark.parametrize(
