@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from freqcache_formats.channels import ALL_CHANNELS, Channel
+from freqcache_formats.channels import ALL_CHANNELS
 from freqcache_formats.errors import FormatError
 from freqcache_formats.layout import FORMAT_VERSION
 from freqcache_formats.mask import ChannelMask
@@ -68,15 +68,14 @@ class HotMetadata:
         if not isinstance(version, str) or version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
             msg = f"format version {version!r} is not one this release reads (it reads {FORMAT_VERSION})"
             raise FormatError(msg)
-        known = [list(channel) for channel in ALL_CHANNELS]
         channels = document.get("channels")
+        held = [c for c in ALL_CHANNELS if list(c) in channels] if isinstance(channels, list) else []
         problems = []
         if document.get("kind") != HOT or document.get("complete") is not True:
             problems.append("expected a complete group of kind hot")
-        if not isinstance(channels, list) or not channels or channels != [c for c in known if c in channels]:
+        if not held or channels != [list(channel) for channel in held]:
             problems.append("channels: expected some of the 192 in storage order")
         problems += [f"{key}: expected a string" for key in ("of", "creator") if not isinstance(document.get(key), str)]
-        if problems or not isinstance(channels, list):
+        if problems:
             raise FormatError("hot copy: " + "; ".join(problems))
-        mask = ChannelMask.of((Channel(*entry) for entry in channels), name=HOT)
-        return cls(of=document["of"], channels=mask, creator=document["creator"])
+        return cls(of=document["of"], channels=ChannelMask.of(held, name=HOT), creator=document["creator"])

@@ -11,17 +11,18 @@ leaves an instant.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
 from freqcache.compiled import kernel
-from freqcache.errors import StoreError
+from freqcache.errors import FormatError, StoreError
 from freqcache.store.arrays import read_array
 from freqcache.store.attributes import read_attributes
 from freqcache.store.foreign import copy_memory, extend_crc32c
@@ -32,6 +33,9 @@ from freqcache.store.threads import run_all
 from freqcache_formats.hot import CHECKSUM, HOT, START, HotMetadata
 from freqcache_formats.layout import COEFFICIENTS, COLUMNS
 from freqcache_formats.mask import ChannelMask
+
+_LONGEST: Final = 1 << 48
+"""Elements in a chunk, so that places of bytes fit an int64."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,7 @@ class HotSplit:
 
     def __init__(self, folder: Path, metadata: HotMetadata, slots: int) -> None:
         self.folder = folder
+        self.metadata = metadata
         self.channels = metadata.channels
         self._slots = slots
         self._files: dict[tuple[str, int], tuple[npt.NDArray[np.uint8], Path]] = {}
@@ -205,7 +210,11 @@ class HotSplit:
                 msg = f"{path}: has {size} bytes, expected {length}"
                 raise StoreError(msg)
             if known is None:
-                known = self._files[name, number] = (map_file(path, length), path)
+                mapped = map_file(path, length)
+                if open_hot(self.folder.parents[1], self.metadata.of) != self.metadata:
+                    msg = f"{self.folder.parent}: the hot copy was replaced while it was in use; open the store again"
+                    raise StoreError(msg)
+                known = self._files[name, number] = (mapped, path)
         except OSError as error:
             msg = f"{path}: cannot be read: {error.strerror}"
             raise StoreError(msg) from error
@@ -222,9 +231,13 @@ def open_hot(store: Path, store_id: str) -> HotMetadata | None:
     FormatError
         If its metadata is malformed.
     """
-    if not (store / HOT / "zarr.json").exists():
+    if not os.path.lexists(store / HOT / "zarr.json"):
         return None
-    metadata = HotMetadata.from_dict(read_attributes(LocalPlace(store / HOT)))
+    try:
+        metadata = HotMetadata.from_dict(read_attributes(LocalPlace(store / HOT)))
+    except FormatError as error:
+        msg = f"{store / HOT}: {error}"
+        raise FormatError(msg) from error
     if metadata.of != store_id:
         msg = f"{store / HOT}: a hot copy of the store {metadata.of}, not of {store_id}: remove it or make it anew"
         raise StoreError(msg)
@@ -234,10 +247,14 @@ def open_hot(store: Path, store_id: str) -> HotMetadata | None:
 def _chunk_length(array: Path) -> int:
     try:
         document = json.loads((array / "zarr.json").read_text(encoding="utf-8"))
-        return int(document["chunk_grid"]["configuration"]["chunk_shape"][0])
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError, IndexError) as error:
+        length = document["chunk_grid"]["configuration"]["chunk_shape"][0]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
         msg = f"{array}: no readable array metadata: {error}"
         raise StoreError(msg) from error
+    if type(length) is not int or not 0 < length < _LONGEST:
+        msg = f"{array}: no readable array metadata: chunks of {length}"
+        raise StoreError(msg)
+    return length
 
 
 def _runs(held: npt.NDArray[np.intp], wanted: npt.NDArray[np.intp]) -> list[tuple[int, int, int]]:

@@ -188,6 +188,50 @@ def test_a_split_without_slots_can_have_one(stores: Path, tmp_path: Path) -> Non
     assert len(open_store(out)["val"].read([], HELD)) == 0
 
 
+def test_a_copy_that_is_replaced_by_one_of_other_channels_is_noticed(stores: Path, tmp_path: Path) -> None:
+    """Its files have the same sizes and sound checksums."""
+    store = tmp_path / "out.zarr"
+    shutil.copytree(stores / "int8.zarr", store)
+    make_hot(store, ChannelMask.from_indices([0, 1]), overwrite=True, quiet=True)
+    split = open_store(store)["train"]
+    make_hot(store, ChannelMask.from_indices([7, 8]), overwrite=True, quiet=True)
+    with pytest.raises(StoreError, match="hot: the hot copy was replaced while it was in use"):
+        split.read(split.slots, ChannelMask.from_indices([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": "9.0"}, "version '9.0' is not one"),
+        ({"channels": [["Y", 0, 1], ["Y", 0, 0]]}, "channels: expected some"),
+    ],
+)
+def test_metadata_that_make_no_sense_are_refused_by_name(
+    stores: Path, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    store = tmp_path / "odd.zarr"
+    shutil.copytree(stores / "int8.zarr", store)
+    document = json.loads((store / "hot" / "zarr.json").read_text())
+    document["attributes"]["freqcache"] |= changes
+    (store / "hot" / "zarr.json").write_text(json.dumps(document))
+    with pytest.raises(FormatError, match=f"odd.zarr/hot: .*{message}"):
+        open_store(store)
+
+
+@pytest.mark.parametrize("length", [0, -4, 2**70, float("inf"), "4"])
+@pytest.mark.parametrize("array", ["checksum", "y"])
+def test_chunk_lengths_that_make_no_sense_are_refused(stores: Path, tmp_path: Path, array: str, length: object) -> None:
+    store = tmp_path / "odd.zarr"
+    shutil.copytree(stores / "native.zarr", store)
+    path = store / "hot" / "train" / array / "zarr.json"
+    document = json.loads(path.read_text())
+    document["chunk_grid"]["configuration"]["chunk_shape"] = [length]
+    path.write_text(json.dumps(document))
+    split = open_store(store)["train"]
+    with pytest.raises(StoreError, match=f"hot/train/{array}: no readable array metadata: chunks of"):
+        split.read(split.slots, HELD)
+
+
 def test_building_anew_removes_the_copy(stores: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.zarr"
     freqcache.build(stores / "photos", out, KINDS["int8"], workers=1, quiet=True)
