@@ -192,10 +192,16 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         ------
         StoreError
             For a native cache without `size`, or if a chunk is missing or damaged.
+        ValueError
+            If `out` does not fit.
         """
         slots = self.slots[self._checked(indices)]
+        shape = (len(slots), len(self.channels), *self.grid)
         if out is None:
-            out = torch.empty((len(slots), len(self.channels), *self.grid), dtype=self.dtype)
+            out = torch.empty(shape, dtype=self.dtype)
+        elif tuple(out.shape) != shape or out.dtype != self.dtype:
+            msg = f"out: expected {self.dtype} of shape {shape}, found {out.dtype} of shape {tuple(out.shape)}"
+            raise ValueError(msg)
         values = out.numpy()
         if isinstance(self._split, FixedSplit):
             self._split.read(slots, self.channels, out=values, threads=self.threads)

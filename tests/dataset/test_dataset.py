@@ -121,6 +121,15 @@ def test_an_index_outside_is_refused(stores: Path, index: int) -> None:
         FrequencyDataset(stores / "fixed.zarr")[index]
 
 
+@pytest.mark.parametrize("shape", [(5, 192, 5, 5), (1, 192, 1, 5), (1, 5, 5)])
+def test_a_batch_of_another_shape_is_not_read_into(stores: Path, shape: tuple[int, ...]) -> None:
+    dataset = FrequencyDataset(stores / "native.zarr", size=40)
+    with pytest.raises(ValueError, match="out: expected"):
+        dataset.read([0], out=torch.zeros(shape))
+    with pytest.raises(StoreError, match="no common grid"):
+        FrequencyDataset(stores / "native.zarr").read([0], out=torch.zeros(shape))
+
+
 def test_what_does_not_fit_is_refused(stores: Path) -> None:
     with pytest.raises(StoreError, match="a fixed cache has one size"):
         FrequencyDataset(stores / "fixed.zarr", size=40)
