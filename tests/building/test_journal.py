@@ -6,11 +6,14 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from photographs import write_tree
 
 import freqcache
+from freqcache.building import BuildOptions
 from freqcache.building.journal import Journal
+from freqcache.building.shard import ShardRecord, ShardTask, is_done
 from freqcache.errors import BuildError
 
 
@@ -171,3 +174,30 @@ def test_a_link_is_followed(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "link.zarr").symlink_to(tmp_path / "real.zarr")
     build(photos, tmp_path / "link.zarr")
     assert freqcache.open(tmp_path / "real.zarr").id == freqcache.open(tmp_path / "link.zarr").id
+
+
+def test_a_damaged_record_is_no_record(tmp_path: Path) -> None:
+    """Whatever bit of it is flipped: its shard is made again, unless the flip changes nothing that counts."""
+    task = ShardTask(
+        root=tmp_path,
+        store=tmp_path,
+        record=tmp_path / "train-000000.npz",
+        split="train",
+        number=0,
+        groups=(),
+        arrays={},
+        options=BuildOptions(),
+    )
+    files = {"shard_digest": np.zeros((0, 16), dtype=np.uint8), "shard_bytes": np.zeros(0, dtype=np.int64)}
+    record = ShardRecord(samples={}, statistics=np.zeros((9, 192)), files=files, failures=(), saturated=0)
+    record.write(task.record)
+    assert is_done(task)
+    content = task.record.read_bytes()
+    results = set()
+    for position in [*range(200), *range(len(content) - 400, len(content))]:
+        for bit in range(8):
+            hurt = bytearray(content)
+            hurt[position] ^= 1 << bit
+            task.record.write_bytes(hurt)
+            results.add(is_done(task))
+    assert False in results
