@@ -10,11 +10,8 @@ from typing import Any, Final
 
 from freqcache_formats.channels import ALL_CHANNELS
 from freqcache_formats.errors import FormatError
-from freqcache_formats.layout import FORMAT_VERSION
+from freqcache_formats.layout import FORMAT_VERSION, HOT
 from freqcache_formats.mask import ChannelMask
-
-HOT: Final = "hot"
-"""Folder of a store that holds its hot copy, and the copy's ``kind``."""
 
 CHECKSUM: Final = "checksum"
 """Array of a hot split: CRC-32C of each channel of each sample, (slots, channels) uint32."""

@@ -24,6 +24,9 @@ COLUMNS: Final = ("y", "cb", "cr")
 COEFFICIENTS: Final = "coefficients"
 """Coefficient array of a fixed split."""
 
+HOT: Final = "hot"
+"""Folder of a store that holds its hot copy, and the copy's ``kind``; no split has this name."""
+
 NATIVE_DTYPE: Final = "int16"
 NATIVE_FILL: Final = -32768
 FIXED_DTYPES: Final = {"int8": -128, "int16": -32768}

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from freqcache_formats.channels import ALL_CHANNELS, N_CHANNELS
 from freqcache_formats.errors import FormatError
-from freqcache_formats.layout import BLOCK_SIZE, FORMAT_VERSION, KINDS, LEVEL_SHIFT
+from freqcache_formats.layout import BLOCK_SIZE, FORMAT_VERSION, HOT, KINDS, LEVEL_SHIFT
 
 _DCT: Final = "orthonormal 8x8 DCT-II, ITU-T T.81 A.3.3"
 _COLOR_SPACE: Final = "YCbCr, full range, BT.601 matrix (JFIF, ITU-T T.871)"
@@ -97,6 +97,8 @@ class StoreMetadata:
         ]
         if _is_names(document.get("splits")) and not all(map(_SPLIT_NAME.fullmatch, document["splits"])):
             problems.append(f"splits: expected names of letters, digits, - and _, found {document['splits']}")
+        if _is_names(document.get("splits")) and HOT in document["splits"]:
+            problems.append(f"splits: the name {HOT!r} is the hot copy's")
         if document.get("channels") != [list(channel) for channel in ALL_CHANNELS]:
             problems.append("channels: expected the 192 channels in storage order")
         if not isinstance(document.get("options"), dict):

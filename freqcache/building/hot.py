@@ -25,8 +25,8 @@ from freqcache.progress import progress
 from freqcache.store import FixedSplit, NativeBatch, NativeSplit, Store, open_store
 from freqcache.store.durable import write_durably
 from freqcache.store.places import LocalPlace
-from freqcache_formats.hot import CHECKSUM, HOT, START, HotMetadata
-from freqcache_formats.layout import ATTRIBUTE, COEFFICIENTS, COLUMNS, FIXED_DTYPES, NATIVE_DTYPE, NATIVE_FILL
+from freqcache_formats.hot import CHECKSUM, START, HotMetadata
+from freqcache_formats.layout import ATTRIBUTE, COEFFICIENTS, COLUMNS, FIXED_DTYPES, HOT, NATIVE_DTYPE, NATIVE_FILL
 from freqcache_formats.mask import ChannelMask
 
 SLOTS_PER_CHUNK: Final = 512

@@ -24,7 +24,7 @@ from freqcache.sources import SPLITS
 from freqcache.store.attributes import read_attributes
 from freqcache.store.durable import sync_folder
 from freqcache.store.places import LocalPlace
-from freqcache_formats.hot import HOT
+from freqcache_formats.layout import HOT
 
 _FOLDER: Final = ".build"
 _FORMAT: Final = "freqcache-build"

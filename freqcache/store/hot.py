@@ -30,8 +30,8 @@ from freqcache.store.libraries import functions
 from freqcache.store.mapping import map_file
 from freqcache.store.places import LocalPlace
 from freqcache.store.threads import run_all
-from freqcache_formats.hot import CHECKSUM, HOT, START, HotMetadata
-from freqcache_formats.layout import COEFFICIENTS, COLUMNS
+from freqcache_formats.hot import CHECKSUM, START, HotMetadata
+from freqcache_formats.layout import COEFFICIENTS, COLUMNS, HOT
 from freqcache_formats.mask import ChannelMask
 
 _LONGEST: Final = 1 << 48

@@ -15,7 +15,7 @@ from freqcache.store.hot import open_hot
 from freqcache.store.places import LocalPlace, Place
 from freqcache.store.split import FixedSplit, NativeSplit
 from freqcache.store.zarr_places import OwnStore, ZarrPlace, open_zarr_store
-from freqcache_formats.hot import HOT
+from freqcache_formats.layout import HOT
 from freqcache_formats.metadata import StoreMetadata
 
 if TYPE_CHECKING:

@@ -6,8 +6,10 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-_executors: dict[tuple[int, int], ThreadPoolExecutor] = {}
-"""By process and number of threads: threads do not survive a fork."""
+_executors: dict[int, ThreadPoolExecutor] = {}
+"""By number of threads."""
+
+os.register_at_fork(after_in_child=_executors.clear)  # threads do not survive a fork
 
 
 def run_all(work: Sequence[Callable[[], None]], threads: int) -> None:
@@ -25,12 +27,11 @@ def run_all(work: Sequence[Callable[[], None]], threads: int) -> None:
         for piece in work:
             piece()
         return
-    key = os.getpid(), threads
-    if key not in _executors:
-        _executors[key] = ThreadPoolExecutor(threads, thread_name_prefix="freqcache-read")
+    if threads not in _executors:
+        _executors[threads] = ThreadPoolExecutor(threads, thread_name_prefix="freqcache-read")
     # One job a thread, each taking every n-th piece: handing over a piece costs as much as decoding a small chunk.
     jobs = min(threads, len(work))
-    futures = [_executors[key].submit(_run, work[first::jobs]) for first in range(jobs)]
+    futures = [_executors[threads].submit(_run, work[first::jobs]) for first in range(jobs)]
     errors = [future.exception() for future in futures]
     for error in errors:
         if error is not None:

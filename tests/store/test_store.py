@@ -159,6 +159,7 @@ def edited(stores: Path, out: Path, **changes: object) -> Path:
         ({"version": None}, "version None"),
         ({"complete": False}, "did not finish"),
         ({"kind": "odd", "classes": []}, "kind.*classes"),
+        ({"splits": ["train", "hot"]}, "the name 'hot' is the hot copy's"),
         ({"channels": []}, "192 channels"),
     ],
 )
