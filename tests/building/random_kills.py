@@ -2,9 +2,10 @@
 
     python tests/building/random_kills.py WORK [--moments 200] [--seed 0]
 
-A build runs as a command, in a session of its own. At a moment drawn from the duration of an undisturbed build, SIGKILL
-goes to every process of it (half of the builds), to the main process alone, whose workers must end by themselves, or to
-one worker, whereupon the command must end by itself, with one line. Then the same command must finish the store.
+A build runs as a command, in a session of its own. At a moment drawn from the duration of an undisturbed build (drawn
+again where the build ended before) SIGKILL goes to every process of it, in half of the builds, or to the main process
+alone, whose workers must end by themselves, or to one worker, whereupon the command must end by itself, with one line.
+Then the same command must finish the store.
 """
 
 from __future__ import annotations
@@ -37,9 +38,10 @@ from build_process import (  # noqa: E402
 
 WAYS = ("worker", "all", "main", "all")
 WORKERS = 2
+EARLY = "ended before its moment"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Trial:
     """One command, what it must make, and what became of its builds.
 
@@ -52,7 +54,7 @@ class Trial:
     expected : dict of str to str
         Of the finished store, from :func:`build_process.everything`.
     seconds : float
-        Duration of an undisturbed build.
+        Duration of the quickest undisturbed build so far.
     fates : Counter of str
         How many builds ended in which way.
     """
@@ -63,8 +65,14 @@ class Trial:
     seconds: float
     fates: Counter[str] = field(default_factory=Counter)
 
-    def kill_and_finish(self, moment: float, way: str, draw: random.Random) -> None:
-        """Start a build, kill it, finish it, compare. Exit with a message if something is wrong."""
+    def kill_and_finish(self, moment: float, way: str, draw: random.Random) -> bool:
+        """Start a build, kill it, finish it, compare. Exit with a message if something is wrong.
+
+        Returns
+        -------
+        bool
+            Whether the build was killed: it may have ended before.
+        """
         shutil.rmtree(self.out.parent)
         self.out.parent.mkdir()
         words = f"{' '.join(self.arguments)}, killed after {moment:.3f} s ({way}): "
@@ -93,10 +101,13 @@ class Trial:
         if found != self.expected:
             differing = sorted(dict(found.items() ^ self.expected.items()))
             sys.exit(f"{words}the finished store differs: {differing}")
+        return fate != EARLY
 
     def _kill(self, process: subprocess.Popen[str], moment: float, way: str, draw: random.Random) -> str:
+        began = time.monotonic()
         try:
             process.wait(timeout=moment)
+            self.seconds = min(self.seconds, time.monotonic() - began)
         except subprocess.TimeoutExpired:
             workers = workers_of(process.pid)
             if way == "worker" and not workers:  # not started yet, or done
@@ -106,14 +117,14 @@ class Trial:
             else:
                 os.kill(draw.choice(workers) if way == "worker" else process.pid, signal.SIGKILL)
             return f"killed: {way}"
-        return "ended before its moment"
+        return EARLY
 
     def _problem(self, fate: str, status: int, out: str, err: str) -> str:
         """Return what is wrong with the end of a build, nothing if it is as it must be."""
         lines = err.splitlines()
         if "Traceback" in err or out:
             return f"wrote {out}{err}"
-        if fate == "ended before its moment" or (fate == "killed: worker" and status == 0):
+        if fate == EARLY or (fate == "killed: worker" and status == 0):
             # A worker that dies after its last task is no loss.
             return "" if status == 0 and not lines and everything(self.out) == self.expected else f"{status}: {err}"
         if fate == "killed: worker":
@@ -158,7 +169,8 @@ def main() -> None:
     for number, name in enumerate(kinds):
         trial = prepare(options.work, KINDS[name])
         for i in range(len(range(number, options.moments, len(kinds)))):
-            trial.kill_and_finish(draw.uniform(0, trial.seconds), WAYS[i % len(WAYS)], draw)
+            while not trial.kill_and_finish(draw.uniform(0, trial.seconds), WAYS[i % len(WAYS)], draw):
+                pass
         fates = ", ".join(f"{count} {fate}" for fate, count in sorted(trial.fates.items()))
         print(f"{name}: {fates}; all stores equal, {trial.seconds:.1f} s undisturbed", flush=True)
 
