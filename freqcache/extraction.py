@@ -133,7 +133,6 @@ def inspect(path: str | Path, options: ExtractionOptions) -> tuple[int, ...]:
     BuildError, OSError
         As :func:`read_file`.
     """
-    path = Path(path)
     start = read_file(path, _FIRST_READ)
     if start[:2] == _JPEG_START:
         try:
@@ -166,7 +165,6 @@ def read_file(path: str | Path, length: int = -1) -> bytes:
     OSError
         If this process has no memory or no descriptor left to read any file.
     """
-    path = Path(path)
     with _reading(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
@@ -177,15 +175,16 @@ def read_file(path: str | Path, length: int = -1) -> bytes:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: str | Path) -> Iterator[None]:
     """Tell a file that cannot be read, which a build passes over, from a source or a machine that fails."""
     try:
         yield
     except OSError as error:
         if error.errno in _EXHAUSTED:
             raise
-        if not path.parent.is_dir():
-            msg = f"{path.parent}: this folder of the source has vanished; once it is back, the same command goes on"
+        folder = Path(path).parent
+        if not folder.is_dir():
+            msg = f"{folder}: this folder of the source has vanished; once it is back, the same command goes on"
             raise BuildError(msg) from error
         msg = f"cannot be read: {error.strerror}"
         raise SourceError(msg) from error

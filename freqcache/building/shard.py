@@ -244,7 +244,7 @@ class _Shard:
         """Return the slot's sample, or None after an entry in the ledger."""
         options = self._task.options
         try:
-            data = read_file(self._task.root / slot.file.path)
+            data = read_file(f"{self._task.root}/{slot.file.path}")
         except SourceError as error:
             self._enter(slot, str(error))
             return None
