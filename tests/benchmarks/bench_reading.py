@@ -250,7 +250,7 @@ def main() -> None:
     parser.add_argument("--channels", nargs="*", choices=CHANNELS, default=list(CHANNELS))
     parser.add_argument("--orders", nargs="*", choices=ORDERS, default=list(ORDERS))
     parser.add_argument("--states", nargs="*", choices=("warm", "cold"), default=["warm", "cold"])
-    parser.add_argument("--batch-groups", type=int, default=4, help="row groups in a batch of the table of threads")
+    parser.add_argument("--batch-groups", type=int, default=16, help="row groups in a batch of the table of threads")
     parser.add_argument("--ffcv-python", type=Path)
     parser.add_argument("--litdata-python", type=Path)
     parser.add_argument("--no-peers", action="store_true", help="readers of the same store only")
