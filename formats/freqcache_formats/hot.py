@@ -12,6 +12,7 @@ from freqcache_formats.channels import ALL_CHANNELS
 from freqcache_formats.errors import FormatError
 from freqcache_formats.layout import FORMAT_VERSION, HOT
 from freqcache_formats.mask import ChannelMask
+from freqcache_formats.metadata import check_version
 
 CHECKSUM: Final = "checksum"
 """Array of a hot split: CRC-32C of each channel of each sample, (slots, channels) uint32."""
@@ -61,10 +62,7 @@ class HotMetadata:
         if not isinstance(document, dict):
             msg = f"expected an object of attributes, found {type(document).__name__}"
             raise FormatError(msg)
-        version = document.get("version")
-        if not isinstance(version, str) or version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
-            msg = f"format version {version!r} is not one this release reads (it reads {FORMAT_VERSION})"
-            raise FormatError(msg)
+        check_version(document)
         channels = document.get("channels")
         held = [c for c in ALL_CHANNELS if list(c) in channels] if isinstance(channels, list) else []
         problems = []

@@ -24,6 +24,14 @@ _SPLIT_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _STATISTICS: Final = ("mean", "std", "std_of_means", "minimum", "maximum", "zero_fraction", "count")
 
 
+def check_version(document: Mapping[str, Any]) -> None:
+    """Raise FormatError for attributes of a major version that this release does not know."""
+    version = document.get("version")
+    if not isinstance(version, str) or version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
+        msg = f"format version {version!r} is not one this release reads (it reads {FORMAT_VERSION})"
+        raise FormatError(msg)
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoreMetadata:
     """Attribute ``freqcache`` of the root group.
@@ -80,10 +88,7 @@ class StoreMetadata:
         if not isinstance(document, dict):
             msg = f"expected an object of store attributes, found {type(document).__name__}"
             raise FormatError(msg)
-        version = document.get("version")
-        if not isinstance(version, str) or version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
-            msg = f"format version {version!r} is not one this release reads (it reads {FORMAT_VERSION})"
-            raise FormatError(msg)
+        check_version(document)
         problems = []
         if document.get("complete") is not True:
             problems.append("complete: expected true (the build did not finish)")

@@ -7,6 +7,7 @@ per-sample values that the end of the build gathers.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from freqcache_formats.channels import N_CHANNELS, N_FREQUENCIES
 from freqcache_formats.layout import (
     COEFFICIENTS,
     COLUMNS,
+    DIGEST_BYTES,
     FIXED_DTYPES,
     NATIVE_FILL,
     NATIVE_SAMPLE_ARRAYS,
@@ -118,12 +120,26 @@ class ShardRecord:
         arrays: dict[str, Any] = {f"sample_{name}": values for name, values in self.samples.items()} | self.files
         arrays["words"] = np.frombuffer(json.dumps(words).encode(), dtype=np.uint8)
         np.savez(buffer, statistics=self.statistics, **arrays)
-        write_durably(path, buffer.getbuffer())
+        archive = buffer.getvalue()
+        write_durably(path, _digest(archive) + archive)
 
     @classmethod
     def read(cls, path: Path) -> ShardRecord:
-        """Read a record that :meth:`write` made."""
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+        """Read a record that :meth:`write` made.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read.
+        ValueError
+            If it is damaged.
+        """
+        data = path.read_bytes()
+        digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
+        if _digest(content) != digest:
+            msg = f"{path}: a damaged record"
+            raise ValueError(msg)
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             words = json.loads(archive["words"].tobytes())
             samples = {
                 name.removeprefix("sample_"): archive[name] for name in archive.files if name.startswith("sample_")
@@ -143,8 +159,12 @@ def is_done(task: ShardTask) -> bool:
         record = ShardRecord.read(task.record)
         paths = (task.store / task.split / name / g.shard_key(task.number) for name, g in task.arrays.items())
         return bool(np.array_equal([path.stat().st_size for path in paths], record.files["shard_bytes"]))
-    except Exception:  # noqa: BLE001
-        return False  # zipfile and numpy raise anything for a damaged record; its shard is made again
+    except (OSError, ValueError):
+        return False
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
 def build_shard(task: ShardTask) -> int:

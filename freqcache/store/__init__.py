@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from freqcache.store.batches import NativeBatch, NativeSample
-from freqcache.store.split import FixedSplit, NativeSplit, Split
+from freqcache.store.fixed import FixedSplit
+from freqcache.store.native import NativeSplit
+from freqcache.store.split import Split
 from freqcache.store.store import Store, open_store
 
 __all__ = ["FixedSplit", "NativeBatch", "NativeSample", "NativeSplit", "Split", "Store", "open_store"]

@@ -1,7 +1,7 @@
 """Opens a store: its metadata, and its splits by name.
 
 A store is a local folder, or anything else that zarr-python can open: a zip file, a URL. The format is specified in
-``formats/v1/spec.md``. Reading samples is :mod:`freqcache.store.split`'s.
+``formats/v1/spec.md``. Reading samples is :mod:`freqcache.store.fixed`'s and :mod:`freqcache.store.native`'s.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from freqcache.errors import FormatError, StoreError
 from freqcache.store.attributes import read_attributes
+from freqcache.store.fixed import FixedSplit
 from freqcache.store.hot import open_hot
+from freqcache.store.native import NativeSplit
 from freqcache.store.places import LocalPlace, Place
-from freqcache.store.split import FixedSplit, NativeSplit
 from freqcache.store.zarr_places import OwnStore, ZarrPlace, open_zarr_store
 from freqcache_formats.layout import HOT
 from freqcache_formats.metadata import StoreMetadata

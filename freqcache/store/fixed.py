@@ -1,0 +1,110 @@
+"""Reads samples of a fixed store: dense, all of one grid."""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freqcache.errors import StoreError
+from freqcache.store.columns import ChunkReader
+from freqcache.store.split import Slots, Split, by_group
+from freqcache.store.threads import run_all
+from freqcache_formats.channels import N_CHANNELS
+from freqcache_formats.layout import COEFFICIENTS, FIXED_ARRAYS
+from freqcache_formats.mask import ChannelMask
+
+
+class FixedSplit(Split):
+    """A split of dense samples, ``(192, block_rows, block_cols)`` each."""
+
+    _OTHER_ARRAYS = FIXED_ARRAYS
+
+    @cached_property
+    def _reader(self) -> ChunkReader:
+        (reader,) = self._chunk_readers([COEFFICIENTS])
+        shape = reader.geometry.shape
+        if len(shape) != 4 or shape[:2] != (self.metadata.slots, N_CHANNELS):
+            msg = f"{reader.place}: expected {N_CHANNELS} channels of {self.metadata.slots} slots, found shape {shape}"
+            raise StoreError(msg)
+        return reader
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Block rows and columns of every sample."""
+        _, _, rows, columns = self._reader.geometry.shape
+        return rows, columns
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the coefficients: int8 or int16."""
+        return self._reader.geometry.dtype
+
+    @cached_property
+    def quantization(self) -> npt.NDArray[np.float32]:
+        """(192,) float32; the steps of the store: ``coefficients * quantization`` dequantizes."""
+        steps = self.values("quantization")
+        if len(steps) != N_CHANNELS:
+            msg = f"{self.place}: expected quantization of {N_CHANNELS} channels, found {len(steps)}"
+            raise StoreError(msg)
+        return steps
+
+    def read(
+        self, slots: Slots, mask: ChannelMask, *, out: npt.NDArray[Any] | None = None, threads: int = 1
+    ) -> npt.NDArray[Any]:
+        """Read the masked channels of some slots.
+
+        Parameters
+        ----------
+        slots : sequence of int
+            In any order, repetitions allowed.
+        mask : ChannelMask
+            The channels.
+        out : (len(slots), len(mask), block_rows, block_cols) int8 or int16, optional
+            Writable, C-contiguous array to read into; a new one by default. After an error its content is undefined.
+        threads : int
+            Row groups read at a time.
+
+        Returns
+        -------
+        (len(slots), len(mask), block_rows, block_cols) int8 or int16
+            Quantized coefficients, in the order of `slots` and of the mask; `out` where that was given.
+
+        Raises
+        ------
+        StoreError
+            If a slot is outside the split or absent, or a chunk is missing or damaged.
+        ValueError
+            If `out` does not fit.
+        """
+        wanted = self._present(slots)
+        channels = mask.indices
+        shape = (len(wanted), len(channels), *self.grid)
+        if out is None:
+            out = np.empty(shape, dtype=self.dtype)
+        elif out.shape != shape or out.dtype != self.dtype or not out.flags.c_contiguous or not out.flags.writeable:
+            # Kernels write to its address, whatever its flags say.
+            form = f"{out.dtype} of shape {out.shape}{'' if out.flags.writeable else ', read-only'}"
+            msg = f"out: expected writable, C-contiguous {self.dtype} of shape {shape}, found {form}"
+            raise ValueError(msg)
+        if self._hot is not None and self._hot.covers(mask):
+            self._hot.read_fixed(wanted, mask, out, threads)
+            return out
+        plane = self.grid[0] * self.grid[1]
+        groups, rows = np.divmod(wanted, self._reader.geometry.chunk[0])
+        spans = np.empty((len(wanted), 4), dtype=np.int64)
+        spans[:, 0] = rows * plane
+        spans[:, 1] = spans[:, 3] = plane
+        spans[:, 2] = np.arange(len(wanted)) * (plane * len(channels))
+        work = [
+            partial(self._gather, self._reader, group, channels, spans[here], out, int(wanted[here[0]]))
+            for group, here in by_group(groups)
+        ]
+        run_all(work, threads)
+        return out
+
+    def stored_bytes(self, mask: ChannelMask) -> int:
+        """Return the bytes on disk of the mask's channels, over the whole split."""
+        return self._reader.stored_bytes(mask.indices)

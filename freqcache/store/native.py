@@ -1,0 +1,116 @@
+"""Reads samples of a native store: each with its own grids and quantization tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freqcache.errors import StoreError
+from freqcache.store.batches import NativeBatch
+from freqcache.store.columns import ChunkReader
+from freqcache.store.split import Slots, Split, by_group
+from freqcache.store.threads import run_all
+from freqcache_formats.channels import N_FREQUENCIES
+from freqcache_formats.layout import COLUMNS, NATIVE_DTYPE, NATIVE_SAMPLE_ARRAYS
+from freqcache_formats.mask import ChannelMask
+
+
+class NativeSplit(Split):
+    """A split whose samples keep their own grids and quantization tables."""
+
+    _SLOT_ARRAYS = NATIVE_SAMPLE_ARRAYS
+
+    @cached_property
+    def _readers(self) -> tuple[ChunkReader, ...]:
+        readers = self._chunk_readers(COLUMNS)
+        for reader in readers:
+            shape, dtype = reader.geometry.shape, reader.geometry.dtype
+            if len(shape) != 2 or shape[0] != N_FREQUENCIES or dtype != NATIVE_DTYPE:
+                msg = f"{reader.place}: expected {NATIVE_DTYPE}, {N_FREQUENCIES} frequencies, found {dtype} of {shape}"
+                raise StoreError(msg)
+        return readers
+
+    @cached_property
+    def _geometry(self) -> dict[str, npt.NDArray[Any]]:
+        names = ("offset", "blocks", "quantization", "sampling", "width", "height")
+        return {name: self.values(name) for name in names}
+
+    def read(self, slots: Slots, mask: ChannelMask, *, threads: int = 1) -> NativeBatch:
+        """Read the masked channels of some slots.
+
+        Parameters
+        ----------
+        slots : sequence of int
+            In any order, repetitions allowed.
+        mask : ChannelMask
+            The channels.
+        threads : int
+            Row groups of a component read at a time.
+
+        Returns
+        -------
+        NativeBatch
+            A sequence of :class:`NativeSample` in the order of `slots`.
+
+        Raises
+        ------
+        StoreError
+            If a slot is outside the split or absent, or a chunk is missing or damaged.
+        """
+        wanted = self._present(slots)
+        geometry = {name: values[wanted] for name, values in self._geometry.items() if name != "offset"}
+        starts = np.zeros((len(wanted), 3), dtype=np.int64)
+        flat, work = [], []
+        for component, frequencies in enumerate(mask.frequencies):
+            sizes = self._sizes(component, wanted)
+            ends = np.cumsum(sizes * len(frequencies))
+            starts[1:, component] = ends[:-1]
+            out = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.int16)
+            flat.append(out)
+            if self._hot is not None and self._hot.covers(mask):
+                self._hot.read_native(component, wanted, sizes, mask, starts[:, component], out, threads)
+            else:
+                work += self._work(component, wanted, sizes, starts[:, component], frequencies, out)
+        run_all(work, threads)
+        return NativeBatch(coefficients=tuple(flat), starts=starts, frequencies=mask.frequencies, **geometry)
+
+    def stored_bytes(self, mask: ChannelMask) -> int:
+        """Return the bytes on disk of the mask's channels, over the whole split."""
+        return sum(r.stored_bytes(f) for r, f in zip(self._readers, mask.frequencies, strict=True))
+
+    def _sizes(self, component: int, wanted: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+        """Return how many blocks of a component each sample has, after checking that they lie in one chunk."""
+        reader = self._readers[component]
+        grids = self._geometry["blocks"][wanted, component].astype(np.int64)
+        groups, firsts = np.divmod(self._geometry["offset"][wanted, component], reader.geometry.chunk[1])
+        sizes: npt.NDArray[np.int64] = grids.prod(axis=1)
+        placed = (groups >= 0) & (groups < reader.geometry.n_groups) & (firsts + sizes <= reader.geometry.chunk[1])
+        outside = (grids < 0).any(axis=1) | ((sizes > 0) & ~placed)
+        if outside.any():
+            slot = wanted[np.flatnonzero(outside)[0]]
+            msg = f"{reader.place}: the blocks of slot {slot} do not lie in one chunk of the array"
+            raise StoreError(msg)
+        return sizes
+
+    def _work(
+        self,
+        component: int,
+        wanted: npt.NDArray[np.intp],
+        sizes: npt.NDArray[np.int64],
+        starts: npt.NDArray[np.int64],
+        frequencies: npt.NDArray[np.intp],
+        out: npt.NDArray[np.int16],
+    ) -> list[Callable[[], None]]:
+        """Return the reads of one component, a row group each: the wanted frequencies of every sample, into `out`."""
+        reader = self._readers[component]
+        groups, firsts = np.divmod(self._geometry["offset"][wanted, component], reader.geometry.chunk[1])
+        spans = np.stack([firsts, sizes, starts, sizes], axis=1)
+        present = np.flatnonzero(sizes)
+        return [
+            partial(self._gather, reader, group, frequencies, spans[present[here]], out, int(wanted[present[here[0]]]))
+            for group, here in by_group(groups[present])
+        ]
