@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Self, TypeVar
@@ -119,6 +120,7 @@ def _start_worker() -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), daemon=True)
+    resource_tracker.ensure_running()  # otherwise the first start does it, and unblocks Ctrl-C on the way
     with _no_main_module(), _interrupts_blocked():
         process.start()
     theirs.close()  # with the worker's own end, the last one: a dead worker must be the end of the pipe

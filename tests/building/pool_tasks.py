@@ -24,3 +24,8 @@ def die_or_wait(task: tuple[int, bytes]) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     while True:
         signal.pause()
+
+
+def interrupts_are_blocked(_: object) -> bool:
+    """Whether this process never hears Ctrl-C."""
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())

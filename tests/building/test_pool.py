@@ -75,6 +75,18 @@ def test_a_dead_worker_is_an_error_and_leaves_nothing(length: int) -> None:
     assert (done.stdout, done.stderr) == ("died\n", "")
 
 
+def test_no_worker_hears_an_interrupt() -> None:
+    """In a fresh process, where the first worker is started together with what multiprocessing needs for it."""
+    script = (
+        "import sys; sys.path[:0] = [sys.argv[1]]\n"
+        "from pool_tasks import interrupts_are_blocked\n"
+        "from freqcache.workers import Pool\n"
+        "with Pool(2) as pool: print(*pool.run(interrupts_are_blocked, range(2)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(HERE)], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("True True\n", "")
+
+
 def test_an_error_shows_where_it_was() -> None:
     with Pool(2) as pool, pytest.raises(ValueError, match="invalid literal") as caught:
         list(pool.run(int, ["1", "x"]))
