@@ -24,9 +24,11 @@ from freqcache.errors import StoreError
 BLOSC_BLOCK: Final = 131_072
 """Bytes of a blosc block: a row group's chunk of 65,536 blocks is one. Bit planes that long compress best."""
 
-_CRC_BYTES: Final = 4
+CRC_BYTES: Final = 4
+"""Length of the CRC-32C that ends a stored chunk and a shard's index, little endian."""
+
 _BITSHUFFLE: Final = 2
-_BLOSC_HEADER: Final = 16
+BLOSC_HEADER: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,7 @@ class ChunkCodec:
             finally:
                 numcodecs.blosc.use_threads = before
         checksum: int = google_crc32c.value(encoded)
-        return encoded + checksum.to_bytes(_CRC_BYTES, "little")
+        return encoded + checksum.to_bytes(CRC_BYTES, "little")
 
     def decode_into(self, stored: bytes | memoryview, chunk: npt.NDArray[Any]) -> None:
         """Decode stored bytes into a C-contiguous chunk, checking their checksum.
@@ -70,7 +72,7 @@ class ChunkCodec:
             If a checksum or the decoded length does not fit.
         """
         stored = bytes(stored)
-        encoded, checksum = stored[:-_CRC_BYTES], stored[-_CRC_BYTES:]
+        encoded, checksum = stored[:-CRC_BYTES], stored[-CRC_BYTES:]
         if google_crc32c.value(encoded) != int.from_bytes(checksum, "little"):
             msg = "CRC-32C does not match"
             raise StoreError(msg)
@@ -126,7 +128,7 @@ class ChunkCodec:
 
 def _check_blosc_header(frame: bytes, chunk: npt.NDArray[Any]) -> None:
     """Raise StoreError for a frame that is cut, or of another size or element: c-blosc trusts the header."""
-    if len(frame) < _BLOSC_HEADER or int.from_bytes(frame[12:16], "little") != len(frame):
+    if len(frame) < BLOSC_HEADER or int.from_bytes(frame[12:16], "little") != len(frame):
         msg = f"the blosc frame does not have the {len(frame)} bytes that are stored"
         raise StoreError(msg)
     itemsize, size = frame[3], int.from_bytes(frame[4:8], "little")

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from freqcache.compiled import inlined, kernel
 from freqcache.store.bitshuffle import shuffle, unshuffle
+from freqcache.store.codecs import BLOSC_HEADER, CRC_BYTES
 from freqcache.store.foreign import call_codec, copy_memory, extend_crc32c
 
 SOUND: Final = 0
@@ -26,8 +27,6 @@ CHECKSUM: Final = 1
 OTHER: Final = 2
 """What a decoded chunk can be: sound, with a wrong CRC-32C, or one that only the general codec can judge."""
 
-CRC_BYTES: Final = 4
-BLOSC_HEADER: Final = 16
 _VERSION, _ZSTD_VERSION = 2, 1
 _COPIED: Final = 0x02
 _OURS: Final = 0x04 | 0x10 | 4 << 5

@@ -22,12 +22,12 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache.errors import StoreError
+from freqcache.store.codecs import CRC_BYTES
 from freqcache.store.decoding import Octets, workspace
 from freqcache.store.durable import sync_folder
 from freqcache.store.places import RangeFile
 from freqcache_formats.layout import DIGEST_BYTES
 
-_CRC_BYTES: Final = 4
 _MISSING: Final = np.uint64(2**64 - 1)
 
 NEAR: Final = 32_768
@@ -89,7 +89,7 @@ class ShardWriter:
         ends = np.cumsum(lengths)
         self._index[chunks, 0] = self._position + ends - lengths
         self._index[chunks, 1] = lengths
-        places = ends[:, None] - _CRC_BYTES + np.arange(_CRC_BYTES)
+        places = ends[:, None] - CRC_BYTES + np.arange(CRC_BYTES)
         self._checksums[chunks] = stored[places].view("<u4")[:, 0]
         self._file.write(stored.data)
         self._position += len(stored)
@@ -98,7 +98,7 @@ class ShardWriter:
         """Write the digest and the index, sync, move into place; return what to know the file by."""
         index = self._index.tobytes()
         digest = hashlib.blake2b(index + self._checksums.tobytes(), digest_size=DIGEST_BYTES).digest()
-        tail = digest + index + google_crc32c.value(index).to_bytes(_CRC_BYTES, "little")
+        tail = digest + index + google_crc32c.value(index).to_bytes(CRC_BYTES, "little")
         self._file.write(tail)
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -139,13 +139,13 @@ class ShardFile:
     def __init__(self, file: RangeFile, n_chunks: int, identity: ShardIdentity | None = None) -> None:
         self._file = file
         self.name = file.name
-        length = DIGEST_BYTES + n_chunks * 16 + _CRC_BYTES
+        length = DIGEST_BYTES + n_chunks * 16 + CRC_BYTES
         if file.size < length:
             msg = f"{self.name}: shard has {file.size} bytes, fewer than its digest and index of {length}"
             raise StoreError(msg)
         tail = bytearray(length)
         file.read_into(file.size - length, memoryview(tail))
-        digest, index, checksum = bytes(tail[:DIGEST_BYTES]), tail[DIGEST_BYTES:-_CRC_BYTES], tail[-_CRC_BYTES:]
+        digest, index, checksum = bytes(tail[:DIGEST_BYTES]), tail[DIGEST_BYTES:-CRC_BYTES], tail[-CRC_BYTES:]
         if google_crc32c.value(bytes(index)) != int.from_bytes(checksum, "little"):
             msg = f"{self.name}: the shard's index fails its checksum"
             raise StoreError(msg)
