@@ -26,8 +26,10 @@ Codec = Mapping[str, Any]
 
 
 def write_group(path: Path, attributes: Mapping[str, Any]) -> None:
-    """Write a group's ``zarr.json`` durably; what else lies in the folder stays as it is."""
+    """Write a group's ``zarr.json`` durably; what else lies in the folder stays as it is but temporary files."""
     path.mkdir(parents=True, exist_ok=True)
+    for leftover in path.glob("*.partial"):  # of a run killed just here
+        leftover.unlink()
     document = {"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"}
     write_durably(path / "zarr.json", _encoded(document))
 

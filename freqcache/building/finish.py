@@ -107,8 +107,6 @@ def write_root(
         creator=creator,
         options=options.to_dict(),
     )
-    for leftover in store.glob("*.partial"):  # of a run killed just here
-        leftover.unlink()
     write_group(store, {ATTRIBUTE: metadata.to_dict()})
 
 

@@ -101,8 +101,6 @@ def make_hot(
         try:
             _fill(store, mask, journal, threads, quiet)
             metadata = HotMetadata(of=store.id, channels=mask, creator=f"freqcache {__version__}")
-            for leftover in folder.glob("*.partial"):  # of a run killed just here
-                leftover.unlink()
             write_group(folder, {ATTRIBUTE: metadata.to_dict()})
             journal.finish()
         except OSError as error:
