@@ -20,6 +20,7 @@ import numpy.typing as npt
 from freqcache_formats.errors import FormatError
 
 COMPONENTS: Final = ("Y", "Cb", "Cr")
+N_COMPONENTS: Final = 3
 N_FREQUENCIES: Final = 64
 N_CHANNELS: Final = 192
 
