@@ -2,13 +2,15 @@
 
 Items are what the store holds: quantized integers of a fixed cache, to be scaled on the device; or, of a native
 cache, either each component at its own grid, or (with `size`) the image resized and cropped to a common grid by
-the linear operator of :mod:`freqcache.resample`. Batching and order are :mod:`freqcache.loader`'s; augmentation and
-normalization are modules of :mod:`freqcache.transforms`.
+the linear operator of :mod:`freqcache.resampling`. With a `crop`, which a transform does later on the device, the
+frequencies that it needs are read. Batching and order are :mod:`freqcache.loader`'s; augmentation and normalization
+are modules of :mod:`freqcache.transforms`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,11 +20,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from freqcache.batches import FrequencyBatch
+from freqcache.crops import CentreCrop, Crop
 from freqcache.errors import StoreError
-from freqcache.quantization import dequantize
-from freqcache.resample import to_fixed_grid
+from freqcache.resampling.operator import resample
 from freqcache.store import FixedSplit, NativeSample, NativeSplit, Store, open_store
-from freqcache_formats.channels import N_FREQUENCIES
+from freqcache.superset import TOLERANCE, Policy, Reading, Sizes, plan_reading
+from freqcache_formats.channels import N_COMPONENTS
 from freqcache_formats.layout import BLOCK_SIZE
 from freqcache_formats.mask import ChannelMask
 
@@ -44,18 +48,26 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     size : int, optional
         Native caches only: short side resized to `size` pixels, centre crop, chroma on the luma grid. Without it a
         native cache's items are :class:`~freqcache.store.NativeSample`, each of its own size.
+    crop : CentreCrop or RandomResizedCrop, optional
+        What a transform will do to the items: they hold the channels that :attr:`channels` are made of then. Not
+        together with `size`.
+    policy : str
+        For `size` and `crop`: ``"exact"`` reads every frequency that a resize mixes into the wanted ones; ``"fast"``
+        leaves out what is expected to matter less than `tolerance`. See :attr:`reading`.
+    tolerance : float
+        For ``"fast"``: the root mean square error allowed in a channel, as a share of its deviation.
     threads : int
         Row groups read and decoded at a time; what is read does not depend on it.
 
     Attributes
     ----------
     channels : ChannelMask
-        The channels of an item, in storage order.
+        The channels wanted, in storage order.
     slots : (samples,) intp
         Position in the store of each item.
     labels : (samples,) int64
         Class of each item.
-    scale : (channels,) float32 tensor
+    scale : (held channels,) float32 tensor
         ``item * scale[:, None, None]`` are dequantized coefficients.
 
     Raises
@@ -75,6 +87,9 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         split: str = "train",
         channels: ChannelMask | str | Path | None = None,
         size: int | None = None,
+        crop: Crop | None = None,
+        policy: Policy = "exact",
+        tolerance: float = TOLERANCE,
         threads: int = 1,
     ) -> None:
         self.store: Store = open_store(path)
@@ -86,17 +101,24 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         if size is not None and (size < BLOCK_SIZE or size % BLOCK_SIZE):
             msg = f"size: expected a positive multiple of {BLOCK_SIZE} pixels, found {size}"
             raise StoreError(msg)
+        if size is not None and crop is not None:
+            msg = f"expected a size or a crop, found size={size} and {crop}"
+            raise StoreError(msg)
         if threads < 1:
             msg = f"threads: expected at least 1, found {threads}"
             raise StoreError(msg)
         self.size = size
+        self.crop = crop
+        self.policy: Policy = policy
+        self.tolerance = tolerance
+        self._resizes = None if size is None else CentreCrop(size=size)
         self.threads = threads
         self.slots = self._split.slots
         self.labels = self._split.labels[self.slots]
         self.row_groups = self._split.row_groups[self.slots]
-        steps = np.ones(len(self.channels), dtype=np.float32)
+        steps = np.ones(len(self.held_channels), dtype=np.float32)
         if isinstance(self._split, FixedSplit):
-            steps = self._split.quantization[self.channels.indices]
+            steps = self._split.quantization[self.held_channels.indices]
         self.scale = torch.from_numpy(steps.copy())
 
     @property
@@ -142,17 +164,24 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
             return torch.from_numpy(np.empty(0, dtype=self._split.dtype)).dtype
         return torch.int16 if self.size is None else torch.float32
 
+    @cached_property
+    def reading(self) -> Reading:
+        """What is read to make :attr:`channels`, and the error that is expected of it."""
+        crop = self._resizes or self.crop
+        if crop is None:
+            return Reading(channels=self.channels, policy=self.policy, error=np.zeros(len(self.channels)))
+        variance = self._split.statistics.std**2
+        return plan_reading(self.channels, crop, self._sizes(), variance, policy=self.policy, tolerance=self.tolerance)
+
     @property
     def source_channels(self) -> ChannelMask:
-        """The channels that are read to make :attr:`channels`.
+        """The channels that are read."""
+        return self.reading.channels
 
-        Resizing a plane mixes its frequencies, so with `size` every frequency of each wanted component is read.
-        """
-        if self.size is None:
-            return self.channels
-        wanted = [c for c, frequencies in enumerate(self.channels.frequencies) if len(frequencies)]
-        every = [c * N_FREQUENCIES + k for c in wanted for k in range(N_FREQUENCIES)]
-        return ChannelMask.from_indices(every, name=f"all frequencies for {self.channels.name}")
+    @property
+    def held_channels(self) -> ChannelMask:
+        """The channels of an item: those read, where the crop is left to a transform, else :attr:`channels`."""
+        return self.channels if self.crop is None else self.source_channels
 
     @property
     def bytes_per_image(self) -> float:
@@ -170,7 +199,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         checked = self._checked(indices)
         labels = self.labels[checked].tolist()
         if isinstance(self._split, NativeSplit) and self.size is None:
-            samples: Sequence[NativeSample] = self._split.read(self.slots[checked], self.channels, threads=self.threads)
+            held = self.held_channels
+            samples: Sequence[NativeSample] = self._split.read(self.slots[checked], held, threads=self.threads)
             return list(zip(samples, labels, strict=True))
         return list(zip(self.read(checked), labels, strict=True))
 
@@ -181,12 +211,12 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         ----------
         indices : sequence of int
             Items, in any order.
-        out : (len(indices), channels, block_rows, block_cols) tensor of :attr:`dtype`, optional
+        out : (len(indices), held channels, block_rows, block_cols) tensor of :attr:`dtype`, optional
             Contiguous, in main memory: read into it rather than into a new one.
 
         Returns
         -------
-        (len(indices), channels, block_rows, block_cols) tensor of :attr:`dtype`
+        (len(indices), held channels, block_rows, block_cols) tensor of :attr:`dtype`
 
         Raises
         ------
@@ -196,18 +226,19 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
             If `out` does not fit.
         """
         slots = self.slots[self._checked(indices)]
-        shape = (len(slots), len(self.channels), *self.grid)
+        shape = (len(slots), len(self.held_channels), *self.grid)
         if out is None:
             out = torch.empty(shape, dtype=self.dtype)
         elif tuple(out.shape) != shape or out.dtype != self.dtype:
             msg = f"out: expected {self.dtype} of shape {shape}, found {out.dtype} of shape {tuple(out.shape)}"
             raise ValueError(msg)
-        values = out.numpy()
         if isinstance(self._split, FixedSplit):
-            self._split.read(slots, self.channels, out=values, threads=self.threads)
-        else:
-            for position, sample in enumerate(self._split.read(slots, self.source_channels, threads=self.threads)):
-                values[position] = self._resized(sample)
+            self._split.read(slots, self.held_channels, out=out.numpy(), threads=self.threads)
+        elif self._resizes is not None:
+            read = self._split.read(slots, self.source_channels, threads=self.threads)
+            batch = FrequencyBatch.from_native(read, self.source_channels, self._split.labels[slots])
+            crops = self._resizes.draw(batch.width, batch.height)
+            out.copy_(resample(batch, crops, self.channels, threads=self.threads))
         return out
 
     def normalization(self) -> tuple[Tensor, Tensor]:
@@ -243,22 +274,18 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         mean = total / max(1, n)
         return mean, np.sqrt(np.maximum(squares / max(1, n) - mean**2, 0))
 
-    def _resized(self, sample: NativeSample) -> npt.NDArray[np.float32]:
-        """Return the wanted channels of one native sample on the common grid, dequantized."""
-        planes = tuple(self._plane(sample, component) for component in range(3))
-        sampling = [(int(h), int(v)) for h, v in sample.sampling]
-        dense = to_fixed_grid(planes, sampling, sample.width, sample.height, self.size or 0)
-        return dense[self.channels.indices]
-
-    @staticmethod
-    def _plane(sample: NativeSample, component: int) -> npt.NDArray[np.float32] | None:
-        """Return a whole component, dequantized; None where a grayscale image has none."""
-        coefficients = sample.coefficients[component]
-        if sample.sampling[component, 0] == 0:
-            return None
-        if len(coefficients) == 0:  # nothing is wanted of it, so it was not read; its grid still places the others
-            return np.zeros((N_FREQUENCIES, *coefficients.shape[1:]), dtype=np.float32)
-        return dequantize(coefficients, sample.quantization[component])
+    def _sizes(self) -> Sizes:
+        """Return the geometry of all items."""
+        if isinstance(self._split, FixedSplit):
+            rows, columns = self._split.grid
+            return Sizes(
+                blocks=np.tile(np.array([rows, columns], dtype=np.int32), (1, N_COMPONENTS, 1)),
+                sampling=np.ones((1, N_COMPONENTS, 2), dtype=np.uint8),
+                width=np.array([BLOCK_SIZE * columns], dtype=np.int32),
+                height=np.array([BLOCK_SIZE * rows], dtype=np.int32),
+            )
+        names = ("blocks", "sampling", "width", "height")
+        return Sizes(**{name: self._split.values(name)[self.slots] for name in names})
 
     def _checked(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.intp]:
         checked = np.asarray(indices, dtype=np.intp)

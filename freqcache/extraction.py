@@ -1,7 +1,7 @@
 """One source file to one sample: which route its coefficients take, and what comes out.
 
 Three routes, recorded as the sample's origin. *Extracted*: the quantized integers of the bitstream, through
-:mod:`freqcache.jpeg`. *Reduced*: the same, resized by the linear operator of :mod:`freqcache.resample` and
+:mod:`freqcache.jpeg`. *Reduced*: the same, resized by the linear operator of :mod:`freqcache.resampling` and
 quantized again with the file's own tables. *Computed*: decoded to pixels by Pillow, in :mod:`freqcache.pixels`.
 :func:`inspect` tells from the header alone what :func:`extract` will give, so that a build can be laid out before
 anything is decoded. Nothing here writes a store.
@@ -25,7 +25,7 @@ import numpy.typing as npt
 from freqcache import jpeg, orientation, pixels
 from freqcache.errors import BuildError, CorruptImageError, SourceError
 from freqcache.quantization import dequantize, quantize
-from freqcache.resample import reduce_to_fit, reduced_size
+from freqcache.resampling.planes import reduce_to_fit, reduced_size
 from freqcache_formats.layout import Origin
 
 _JPEG_START: Final = b"\xff\xd8"
@@ -278,12 +278,13 @@ def _from_pixels(data: bytes, options: ExtractionOptions) -> Sample:
 
 
 def _reduced(sample: Sample, max_size: int) -> Sample:
-    planes = tuple(part.dequantized() for part in sample.components)
+    stored = tuple(part.coefficients for part in sample.components)
+    steps = tuple(part.quantization for part in sample.components)
     sampling = tuple((part.h, part.v) for part in sample.components)
-    planes, width, height = reduce_to_fit(planes, sampling, sample.width, sample.height, max_size)
+    planes, width, height = reduce_to_fit(stored, sampling, sample.width, sample.height, max_size, steps)
     components = tuple(
         Component(
-            coefficients=quantize(plane, part.quantization),
+            coefficients=quantize(plane.astype(np.float32, copy=False), part.quantization),
             quantization=part.quantization,
             h=part.h,
             v=part.v,

@@ -1,7 +1,7 @@
 """Between RGB pixels and YCbCr, and a reference decoder of coefficients, to look at samples and for tests.
 
 YCbCr as in JFIF 1.02 (full range, ITU-R BT.601). Nothing here resizes or is made for speed: see
-:mod:`freqcache.resample`.
+:mod:`freqcache.resampling`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from freqcache.axis_operator import linear_taps
 from freqcache.dct import LEVEL_SHIFT, blocks_to_plane
 from freqcache.quantization import dequantize
 
@@ -52,7 +51,7 @@ def coefficients_to_rgb(
 ) -> npt.NDArray[np.uint8]:
     """Decode coefficients to RGB pixels, for looking at samples; a reference, not a fast decoder.
 
-    Inverse DCT, chroma upsampling (:func:`freqcache.axis_operator.linear_taps`), YCbCr to RGB, and one
+    Inverse DCT, chroma upsampling (as in :mod:`freqcache.resampling.bands`), YCbCr to RGB, and one
     rounding and clamping at the end. libjpeg also rounds and clamps after the inverse DCT and after the
     upsampling, so single pixels differ, above all where it clamped.
 
@@ -101,6 +100,10 @@ def coefficients_to_rgb(
 
 def _upsample(plane: npt.NDArray[np.floating], n_out: int, factor: int, max_factor: int) -> npt.NDArray[np.floating]:
     """Interpolate the rows of a component to the grid of the finest one, and drop the padding."""
-    indices, weights = linear_taps(n_out, factor, max_factor, -(-n_out * factor // max_factor))
-    upsampled: npt.NDArray[np.floating] = plane[indices[:, 0]] * weights[:, :1] + plane[indices[:, 1]] * weights[:, 1:]
+    n_true = -(-n_out * factor // max_factor)
+    position = (np.arange(n_out) + 0.5) * (factor / max_factor) - 0.5
+    before = np.floor(position)
+    share = (position - before)[:, None]
+    near, far = (np.clip(before + step, 0, n_true - 1).astype(np.intp) for step in (0, 1))
+    upsampled: npt.NDArray[np.floating] = plane[near] * (1 - share) + plane[far] * share
     return upsampled

@@ -23,7 +23,7 @@ from freqcache.building.plan import Slot, end_if_damaged
 from freqcache.errors import SourceError
 from freqcache.extraction import Sample, extract, read_file
 from freqcache.quantization import fixed_steps, quantize_fixed
-from freqcache.resample import to_fixed_grid
+from freqcache.resampling.planes import to_fixed_grid
 from freqcache.statistics import Accumulator
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
@@ -305,9 +305,10 @@ class _Shard:
         """Resize, crop and quantize the sample into its row of the row group."""
         options = self._task.options
         absent = len(COLUMNS) - len(sample.components)
-        planes = (*(part.dequantized() for part in sample.components), *([None] * absent))
+        planes = (*(part.coefficients for part in sample.components), *([None] * absent))
+        tables = (*(part.quantization for part in sample.components), *([None] * absent))
         sampling = [*((part.h, part.v) for part in sample.components), *([(0, 0)] * absent)]
-        dense = to_fixed_grid(planes, sampling, sample.width, sample.height, options.size or 0)
+        dense = to_fixed_grid(planes, sampling, sample.width, sample.height, options.size or 0, tables)
         coefficients: npt.NDArray[Any]
         if options.exact:
             steps = np.ones(N_CHANNELS, dtype=np.float32)

@@ -15,7 +15,7 @@ import freqcache
 from freqcache import ChannelMask, FrequencyDataset
 from freqcache.errors import MaskError, StoreError
 from freqcache.extraction import ExtractionOptions, extract
-from freqcache.resample import to_fixed_grid
+from freqcache.resampling.planes import to_fixed_grid
 from freqcache.store import NativeSample
 
 

@@ -1,0 +1,357 @@
+"""Resampling of a batch's coefficients on the CPU: ``out = M_v X M_h^T`` for every image, component and frequency.
+
+For each image: the bands of its axes; then the vertical pass, whose result is turned on its side; then, one column
+of blocks after the other, the horizontal pass and the affine map of each channel. Only frequencies that are held are
+multiplied, and only those wanted are computed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from freqcache.compiled import inlined, kernel
+from freqcache.resampling.bands import fill_band, place_band
+from freqcache.resampling.frequencies import Frequencies
+from freqcache.resampling.vectors import LANES, SIDE, multiply_band, transpose, transpose_scaled, widen
+
+Float32Array = npt.NDArray[np.float32]
+Int64Array = npt.NDArray[np.int64]
+
+_FLOAT = 4
+_LANES, _SIDE = int(LANES), int(SIDE)
+_COLUMNS = 8
+
+
+@inlined
+def _rounded_up(n: int, step: int) -> int:
+    return (n + step - 1) // step * step
+
+
+@kernel
+def _load(
+    flat: Any,
+    start: int,
+    grid: Any,
+    steps: Float32Array,
+    place: Int64Array,
+    n_v: int,
+    top: int,
+    n_rows: int,
+    left: int,
+    width: int,
+    out: Float32Array,
+) -> None:
+    """Dequantize the part of a component that has one horizontal frequency: [block row, v, block column]."""
+    target = np.uintp(out.ctypes.data)
+    for v in range(n_v):
+        held = place[v]
+        for row in range(n_rows):
+            to = (row * n_v + v) * width
+            if held < 0:
+                out[to : to + width] = 0.0
+                continue
+            position = start + (held * grid[0] + top + row) * grid[1] + left
+            step = steps[v]
+            for column in range(0, width, _LANES):
+                if position + column + _LANES <= len(flat):
+                    # Past the end of the row it takes what follows; those columns are never used.
+                    widen(flat, position + column, step, target + np.uintp(_FLOAT * (to + column)))
+                else:
+                    for i in range(column, column + _LANES):
+                        inside = position + i < len(flat)
+                        out[to + i] = step * np.float32(flat[position + i]) if inside else np.float32(0.0)
+
+
+@kernel
+def _vertical(
+    source: Float32Array,
+    n_v: int,
+    width: int,
+    bands: Float32Array,
+    first: Int64Array,
+    n_wide: int,
+    top: int,
+    outputs: int,
+    block: Float32Array,
+    out: Any,
+    lanes: int,
+) -> None:
+    """Apply the vertical bands; the result is [block column, output, block row], its columns `lanes` long."""
+    rows, sums = np.uintp(source.ctypes.data), np.uintp(block.ctypes.data)
+    matrices = np.uintp(bands.ctypes.data)
+    matrix_bytes = bands.shape[1] * _SIDE * _SIDE * _FLOAT
+    n_blocks = len(first)
+    row_stride = np.uintp(_FLOAT * width)
+    for column in range(0, width, _LANES):
+        for j in range(0, n_blocks, _SIDE):
+            for i in range(_SIDE):
+                multiply_band(
+                    outputs,
+                    matrices + np.uintp((j + i) * matrix_bytes),
+                    rows + np.uintp(_FLOAT * ((first[j + i] - top) * n_v * width + column)),
+                    np.uintp(n_v) * row_stride,
+                    row_stride,
+                    np.uintp(n_wide),
+                    np.uintp(n_v),
+                    sums + np.uintp(_FLOAT * _LANES * i),
+                    np.uintp(_FLOAT * _LANES * _SIDE),
+                )
+            for k in range(outputs):
+                for half in range(0, _LANES, _SIDE):
+                    transpose(
+                        sums + np.uintp(_FLOAT * (_LANES * _SIDE * k + half)),
+                        np.uintp(_FLOAT * _LANES),
+                        out + np.uintp(_FLOAT * ((column + half) * lanes + k * n_blocks + j)),
+                        np.uintp(_FLOAT * lanes),
+                    )
+
+
+@kernel
+def _horizontal(
+    source: Any,
+    lanes: int,
+    width: int,
+    n_u: int,
+    matrix: Any,
+    first: int,
+    n_wide: int,
+    n_pairs: Int64Array,
+    outputs: int,
+    n_blocks: int,
+    out: Any,
+) -> None:
+    """Apply the band of one column of output blocks; the result is [output, vertical output, block row]."""
+    begin = 0
+    while begin < outputs:
+        end = begin + 1
+        while end < outputs and n_pairs[end] == n_pairs[begin]:
+            end += 1
+        # Where a run is no multiple of 16 long, it spills into the next, which is computed after it.
+        for lane in range(begin * n_blocks, end * n_blocks, _LANES):
+            multiply_band(
+                n_pairs[begin],
+                matrix,
+                source + np.uintp(_FLOAT * (first * lanes + lane)),
+                np.uintp(_FLOAT * lanes),
+                np.uintp(_FLOAT * lanes * width),
+                np.uintp(n_wide),
+                np.uintp(n_u),
+                out + np.uintp(_FLOAT * lane),
+                np.uintp(_FLOAT * lanes),
+            )
+        begin = end
+
+
+@kernel
+def resample(
+    begin: int,
+    end: int,
+    flats: Any,
+    starts: Int64Array,
+    blocks: npt.NDArray[np.int32],
+    sampling: npt.NDArray[np.uint8],
+    steps: Float32Array,
+    axes: Any,
+    plan: Frequencies,
+    dct: npt.NDArray[np.float64],
+    scale: Float32Array,
+    offset: Float32Array,
+    out: Float32Array,
+) -> int:
+    """Resample images ``begin..end - 1`` of a batch.
+
+    Parameters
+    ----------
+    flats : tuple of three flat int8, int16 or float32 arrays
+        Y, Cb, Cr: see :class:`freqcache.batches.FrequencyBatch`, as for starts, blocks and sampling.
+    steps : (images, 3, 8, 8) float32
+        [image, component, u, v].
+    axes : (images, 3, 2) AXIS
+    plan : Frequencies
+    dct : (8, 8) float64
+        [frequency, sample].
+    scale, offset : (images or 1, channels) float32
+        Of the affine map of each channel.
+    out : (images, block rows, block columns, channels) float32
+        Filled.
+
+    Returns
+    -------
+    int
+        -1, or the number of an image whose box reaches so far beyond it that some output has no source.
+    """
+    n_down, n_across, n_channels = out.shape[1:]
+    down, across = _rounded_up(n_down, _SIDE), n_across
+    n_padded = _rounded_up(n_channels, _SIDE)
+    place_first = np.empty((3, 2, max(down, across)), dtype=np.int64)
+    extents = np.zeros((3, 2, 3), dtype=np.int64)  # width of the band, first source block, source blocks
+
+    widest = tall = broad = 1
+    for image in range(begin, end):
+        for component in range(3):
+            if sampling[image, component, 0] == 0 or plan.n_out[component, 0] == 0:
+                continue
+            for axis in range(2):
+                first = place_first[component, axis, : (across if axis else down)]
+                n_wide = place_band(axes[image, component, axis], first)
+                if n_wide == 0:
+                    return image
+                widest = max(widest, n_wide)
+                n_source = first.max() + n_wide - first.min()
+                if axis:
+                    broad = max(broad, n_source)
+                else:
+                    tall = max(tall, n_source)
+    broad = _rounded_up(broad, _LANES)
+    most = plan.n_out[:, 0].max()
+    samples = np.empty((_SIDE * widest, _SIDE), dtype=np.float64)
+    vertical_bands = np.empty((3, down, widest, _SIDE, _SIDE), dtype=np.float32)
+    horizontal_bands = np.empty((3, across, widest, _SIDE, _SIDE), dtype=np.float32)
+    source = np.empty(tall * _SIDE * broad, dtype=np.float32)
+    block = np.empty(_SIDE * _SIDE * _LANES, dtype=np.float32)
+    turned = np.empty((3, _SIDE * broad * (most * down + _LANES)), dtype=np.float32)
+    results = np.zeros((_COLUMNS, 4, _SIDE * (most * down + _LANES)), dtype=np.float32)  # the fourth stays zero
+    row_of = np.empty(n_padded, dtype=np.int64)
+    factor, addend = np.zeros(n_padded, dtype=np.float32), np.zeros(n_padded, dtype=np.float32)
+    corner = np.empty((_SIDE, _SIDE), dtype=np.float32)
+
+    for image in range(begin, end):
+        for component in range(3):
+            outputs = plan.n_out[component, 0]
+            extents[component, 1, 0] = 0
+            if sampling[image, component, 0] == 0 or outputs == 0:
+                continue
+            for axis in range(2):
+                first = place_first[component, axis, : (across if axis else down)]
+                record = axes[image, component, axis]
+                n_wide = place_band(record, first)
+                extents[component, axis, 0] = n_wide
+                extents[component, axis, 1] = first.min()
+                extents[component, axis, 2] = first.max() + n_wide - first.min()
+                bands = horizontal_bands[component] if axis else vertical_bands[component]
+                other = plan.shared[component, axis]
+                if other != component and _alike(record, axes[image, other, axis]):
+                    # The same geometry, and its outputs come first there: nothing to compute.
+                    _copy(horizontal_bands[other] if axis else vertical_bands[other], n_wide, bands)
+                elif not fill_band(record, first, n_wide, dct, plan.basis[component, axis], samples, bands):
+                    return image
+            lanes = outputs * down + _LANES
+            width = _rounded_up(extents[component, 1, 2], _LANES)
+            target = np.uintp(turned[component].ctypes.data)
+            for u in range(plan.n_horizontal[component]):
+                n_v = plan.n_vertical[component, u]
+                _load(
+                    flats[component],
+                    starts[image, component],
+                    blocks[image, component],
+                    steps[image, component, u],
+                    plan.place[component, u],
+                    n_v,
+                    extents[component, 0, 1],
+                    extents[component, 0, 2],
+                    extents[component, 1, 1],
+                    width,
+                    source,
+                )
+                _vertical(
+                    source,
+                    n_v,
+                    width,
+                    vertical_bands[component],
+                    place_first[component, 0, :down],
+                    extents[component, 0, 0],
+                    extents[component, 0, 1],
+                    outputs,
+                    block,
+                    target + np.uintp(_FLOAT * u * width * lanes),
+                    lanes,
+                )
+        for channel in range(n_padded):
+            row_of[channel] = _FLOAT * 3 * results.shape[2]
+            if channel < n_channels:
+                component, vertical, horizontal = plan.channels[channel]
+                lanes = plan.n_out[component, 0] * down + _LANES
+                if extents[component, 1, 0] > 0:
+                    row_of[channel] = _FLOAT * (component * results.shape[2] + horizontal * lanes + vertical * down)
+                factor[channel] = scale[min(image, len(scale) - 1), channel]
+                addend[channel] = offset[min(image, len(offset) - 1), channel]
+        # Some columns at a time, so that what is written of a row of the output is one piece.
+        for left in range(0, n_across, _COLUMNS):
+            right = min(left + _COLUMNS, n_across)
+            for i in range(left, right):
+                for component in range(3):
+                    if extents[component, 1, 0] == 0:
+                        continue
+                    _horizontal(
+                        np.uintp(turned[component].ctypes.data),
+                        plan.n_out[component, 0] * down + _LANES,
+                        _rounded_up(extents[component, 1, 2], _LANES),
+                        plan.n_horizontal[component],
+                        np.uintp(horizontal_bands[component, i].ctypes.data),
+                        place_first[component, 1, i] - extents[component, 1, 1],
+                        extents[component, 1, 0],
+                        plan.n_pairs[component],
+                        plan.n_out[component, 0],
+                        down,
+                        np.uintp(results[i - left, component].ctypes.data),
+                    )
+            for j in range(0, n_down, _SIDE):
+                for i in range(left, right):
+                    base = np.uintp(results[i - left].ctypes.data + _FLOAT * j)
+                    for channel in range(0, n_channels, _SIDE):
+                        whole = j + _SIDE <= n_down and channel + _SIDE <= n_channels
+                        to, stride = np.uintp(corner.ctypes.data), _SIDE
+                        if whole:
+                            position = ((image * n_down + j) * n_across + i) * n_channels + channel
+                            to = np.uintp(out.ctypes.data) + np.uintp(_FLOAT * position)
+                            stride = n_across * n_channels
+                        transpose_scaled(
+                            base,
+                            np.uintp(row_of[channel:].ctypes.data),
+                            np.uintp(factor[channel:].ctypes.data),
+                            np.uintp(addend[channel:].ctypes.data),
+                            to,
+                            np.uintp(_FLOAT * stride),
+                        )
+                        if not whole:
+                            for r in range(min(_SIDE, n_down - j)):
+                                for k in range(min(_SIDE, n_channels - channel)):
+                                    out[image, j + r, i, channel + k] = corner[r, k]
+    return -1
+
+
+@kernel
+def _copy(source: Float32Array, n_wide: int, out: Float32Array) -> None:
+    """Copy a band."""
+    for block in range(len(out)):
+        for w in range(n_wide):
+            for i in range(_SIDE):
+                for k in range(_SIDE):
+                    out[block, w, i, k] = source[block, w, i, k]
+
+
+@inlined
+def _alike(first: Any, second: Any) -> bool:
+    """Whether two AXIS records of one image are of the same source grid; the rest is the image's."""
+    return bool(first.n_blocks == second.n_blocks and first.n_true == second.n_true and first.ratio == second.ratio)
+
+
+@kernel
+def to_channels_first(source: Float32Array, out: Float32Array) -> None:
+    """Transpose (places, channels) to (channels, places); both C-contiguous, the channels a multiple of 8."""
+    places, channels = source.shape
+    whole = places // _SIDE * _SIDE
+    for place in range(0, whole, _SIDE):
+        for channel in range(0, channels, _SIDE):
+            transpose(
+                np.uintp(source.ctypes.data) + np.uintp(_FLOAT * (place * channels + channel)),
+                np.uintp(_FLOAT * channels),
+                np.uintp(out.ctypes.data) + np.uintp(_FLOAT * (channel * places + place)),
+                np.uintp(_FLOAT * places),
+            )
+    for place in range(whole, places):
+        for channel in range(channels):
+            out[channel, place] = source[place, channel]

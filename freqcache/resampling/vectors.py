@@ -1,0 +1,217 @@
+"""Vector instructions for the resampling kernel: widening loads, small matrix products, 8x8 transpositions.
+
+Written as LLVM vector operations, so that one text serves every processor. Addresses and strides are in bytes.
+Nothing is checked here: see :mod:`freqcache.resampling.kernel`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from freqcache.compiled import intrinsic, kernel
+
+LANES: Final = 16
+"""Floats that the widening load and the products take at once."""
+
+SIDE: Final = 8
+"""Rows and columns of a transposition; outputs of a product at most; rows of a band for one block."""
+
+_FLOAT: Final = ir.FloatType()
+_WORD: Final = ir.IntType(64)
+_ROW: Final = ir.VectorType(_FLOAT, SIDE)
+_WIDE: Final = ir.VectorType(_FLOAT, LANES)
+_FUSED: Final = ("contract",)
+"""Lets LLVM fuse a product and a sum where the processor can."""
+
+
+_variable: Any = cgutils.alloca_once
+"""A variable of a type; LLVM keeps it in a register."""
+
+
+def _at(builder: Any, address: Any, form: Any) -> Any:
+    return builder.inttoptr(address, form.as_pointer())
+
+
+def _bytes(count: int) -> Any:
+    return ir.Constant(_WORD, count)
+
+
+def _splat(builder: Any, value: Any, form: Any) -> Any:
+    undefined = ir.Constant(form, ir.Undefined)
+    first = builder.insert_element(undefined, value, ir.IntType(32)(0))
+    places = ir.Constant(ir.VectorType(ir.IntType(32), form.count), [0] * form.count)
+    return builder.shuffle_vector(first, undefined, places)
+
+
+def _multiply_add(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    return builder.fadd(builder.fmul(x, y, flags=_FUSED), z, flags=_FUSED)
+
+
+@intrinsic
+def widen(_typing: Any, array: Any, position: Any, scale: Any, target: Any) -> Any:
+    """16 elements of an array of int8, int16 or float32, times `scale`, to floats at an address."""
+    del position, scale, target
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        values = context.make_array(kind)(context, builder, arguments[0])
+        element = context.get_data_type(kind.dtype)
+        address = builder.ptrtoint(builder.gep(values.data, [arguments[1]]), _WORD)
+        vector = builder.load(_at(builder, address, ir.VectorType(element, LANES)), align=1)
+        if element != _FLOAT:
+            vector = builder.sitofp(vector, _WIDE)
+        scaled = builder.fmul(vector, _splat(builder, arguments[2], _WIDE))
+        builder.store(scaled, _at(builder, arguments[3], _WIDE), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.float32, types.uintp), generate
+
+
+def _product(outputs: int) -> Any:
+    """Return the product with a number of outputs: they stay in registers over the whole sum."""
+
+    @intrinsic
+    def multiply(
+        _typing: Any,
+        matrix: Any,
+        rows: Any,
+        block_stride: Any,
+        row_stride: Any,
+        blocks: Any,
+        inner: Any,
+        target: Any,
+        target_stride: Any,
+    ) -> Any:
+        """``target[k] = sum over w < blocks, f < inner of matrix[w][f][k] * rows[w][f]``, 16 floats a row.
+
+        A matrix has 8x8 floats for each block.
+        """
+        del matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride
+
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride = arguments
+            sums = [_variable(builder, _WIDE) for _ in range(outputs)]
+            for total in sums:
+                builder.store(ir.Constant(_WIDE, [0.0] * LANES), total)
+            weights_of_block, block, weights, row = (_variable(builder, _WORD) for _ in range(4))
+            builder.store(matrix, weights_of_block)
+            builder.store(rows, block)
+            with cgutils.for_range(builder, blocks):
+                builder.store(builder.load(weights_of_block), weights)
+                builder.store(builder.load(block), row)
+                with cgutils.for_range(builder, inner):
+                    at, here = builder.load(weights), builder.load(row)
+                    vector = builder.load(_at(builder, here, _WIDE), align=4)
+                    for k, total in enumerate(sums):
+                        weight = builder.load(_at(builder, builder.add(at, _bytes(4 * k)), _FLOAT), align=4)
+                        product = _multiply_add(builder, _splat(builder, weight, _WIDE), vector, builder.load(total))
+                        builder.store(product, total)
+                    builder.store(builder.add(at, _bytes(4 * SIDE)), weights)
+                    builder.store(builder.add(here, row_stride), row)
+                next_weights = builder.add(builder.load(weights_of_block), _bytes(4 * SIDE * SIDE))
+                builder.store(next_weights, weights_of_block)
+                builder.store(builder.add(builder.load(block), block_stride), block)
+            for total in sums:
+                builder.store(builder.load(total), _at(builder, target, _WIDE), align=4)
+                target = builder.add(target, target_stride)
+            return context.get_dummy_value()
+
+        return types.void(*[types.uintp] * 8), generate
+
+    return multiply
+
+
+_1, _2, _3, _4, _5, _6, _7, _8 = (_product(outputs) for outputs in range(1, SIDE + 1))
+
+
+@kernel
+def multiply_band(
+    outputs: int,
+    matrix: Any,
+    rows: Any,
+    block_stride: Any,
+    row_stride: Any,
+    blocks: Any,
+    inner: Any,
+    target: Any,
+    target_stride: Any,
+) -> None:
+    """Apply the band of one output block to 16 columns: the first `outputs`, 1 to 8, of its eight rows."""
+    if outputs == 1:
+        _1(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
+    elif outputs == 2:
+        _2(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
+    elif outputs == 3:
+        _3(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
+    elif outputs == 4:
+        _4(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
+    elif outputs == 5:
+        _5(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
+    elif outputs == 6:
+        _6(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
+    elif outputs == 7:
+        _7(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
+    else:
+        _8(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
+
+
+def _pick(builder: Any, first: Any, second: Any, places: Sequence[int]) -> Any:
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), list(places))
+    return builder.shuffle_vector(first, second, mask)
+
+
+def _transposed(builder: Any, rows: Sequence[Any]) -> list[Any]:
+    """Exchange elements at distance 1, 2 and 4 between rows at the same distance."""
+    rows = list(rows)
+    for step in (1, 2, 4):
+        for i in (i for i in range(SIDE) if not i & step):
+            upper, lower = rows[i], rows[i + step]
+            rows[i] = _pick(builder, upper, lower, [c if not c & step else c - step + SIDE for c in range(SIDE)])
+            rows[i + step] = _pick(builder, upper, lower, [c + step if not c & step else c + SIDE for c in range(SIDE)])
+    return rows
+
+
+@intrinsic
+def transpose(_typing: Any, source: Any, source_stride: Any, target: Any, target_stride: Any) -> Any:
+    """Eight rows of eight floats to eight columns."""
+    del source, source_stride, target, target_stride
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        source, source_stride, target, target_stride = arguments
+        rows = []
+        for _ in range(SIDE):
+            rows.append(builder.load(_at(builder, source, _ROW), align=4))
+            source = builder.add(source, source_stride)
+        for row in _transposed(builder, rows):
+            builder.store(row, _at(builder, target, _ROW), align=4)
+            target = builder.add(target, target_stride)
+        return context.get_dummy_value()
+
+    return types.void(*[types.uintp] * 4), generate
+
+
+@intrinsic
+def transpose_scaled(
+    _typing: Any, base: Any, offsets: Any, scale: Any, offset: Any, target: Any, target_stride: Any
+) -> Any:
+    """Rows of eight floats at eight int64 byte `offsets` from `base` to columns, times `scale` plus `offset`."""
+    del base, offsets, scale, offset, target, target_stride
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        base, offsets, scale, offset, target, target_stride = arguments
+        rows = []
+        for i in range(SIDE):
+            distance = builder.load(_at(builder, builder.add(offsets, _bytes(8 * i)), _WORD), align=8)
+            rows.append(builder.load(_at(builder, builder.add(base, distance), _ROW), align=4))
+        factor, addend = (builder.load(_at(builder, address, _ROW), align=4) for address in (scale, offset))
+        for row in _transposed(builder, rows):
+            builder.store(_multiply_add(builder, row, factor, addend), _at(builder, target, _ROW), align=4)
+            target = builder.add(target, target_stride)
+        return context.get_dummy_value()
+
+    return types.void(*[types.uintp] * 6), generate

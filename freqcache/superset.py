@@ -1,0 +1,172 @@
+"""Which frequencies to read so that a resized crop has the wanted ones, and what is lost by reading fewer.
+
+A resize mixes the frequencies along an axis, chroma upsampling does too, and so does a crop that is not aligned to
+blocks. Policy ``exact`` reads every frequency that reaches a wanted one. Policy ``fast`` leaves out those whose loss
+is expected to stay below a tolerance. What a frequency contributes is its variance in the cache's statistics times the
+squared entries of the operator, averaged over crops as they will be drawn: blocks are taken for uncorrelated, which
+they nearly are but for the mean of each, and that is always read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from freqcache.crops import CentreCrop, Crop
+from freqcache.resampling.bands import axis_band
+from freqcache_formats.channels import N_COMPONENTS, N_FREQUENCIES, ZIGZAG_TO_NATURAL
+from freqcache_formats.mask import ChannelMask
+
+Policy: TypeAlias = Literal["exact", "fast"]
+TOLERANCE: Final = 0.05
+"""Root mean square of the error that ``fast`` allows in a channel, as a share of the channel's deviation."""
+
+_IMAGES: Final = 48
+_CROPS: Final = 192
+_V, _U = np.divmod(ZIGZAG_TO_NATURAL, 8)
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """What is read to make the wanted channels.
+
+    Attributes
+    ----------
+    channels : ChannelMask
+        Read.
+    policy : str
+        ``"exact"`` or ``"fast"``.
+    error : (wanted channels,) float64
+        Expected root mean square of what each wanted channel misses, as a share of the channel's deviation; zeros
+        where nothing is left out.
+    """
+
+    channels: ChannelMask
+    policy: Policy
+    error: Float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sizes:
+    """Geometry of the images of a split: see :class:`freqcache.resampling.geometry.Crops`.
+
+    Attributes
+    ----------
+    blocks : (images, 3, 2) int32
+    sampling : (images, 3, 2) uint8
+    width, height : (images,) int32
+    """
+
+    blocks: npt.NDArray[np.int32]
+    sampling: npt.NDArray[np.uint8]
+    width: npt.NDArray[np.int32]
+    height: npt.NDArray[np.int32]
+
+    def axes(self, crop: Crop, chosen: npt.NDArray[np.intp] | slice, generator: Any = None) -> npt.NDArray[Any]:
+        """Return AXIS records of some images."""
+        width, height = self.width[chosen], self.height[chosen]
+        crops = crop.draw(width, height, generator)
+        return crops.axes(blocks=self.blocks[chosen], sampling=self.sampling[chosen], width=width, height=height)
+
+
+def plan_reading(
+    wanted: ChannelMask,
+    crop: Crop,
+    sizes: Sizes,
+    variance: Float,
+    *,
+    policy: Policy = "exact",
+    tolerance: float = TOLERANCE,
+) -> Reading:
+    """Choose what to read.
+
+    Parameters
+    ----------
+    wanted : ChannelMask
+        Channels of the result.
+    crop : Crop
+        How parts of the images are chosen.
+    sizes : Sizes
+        Of the images of the split.
+    variance : (192,) float64
+        Of the stored coefficients, dequantized.
+    policy : str
+        ``"exact"`` or ``"fast"``.
+    tolerance : float
+        For ``"fast"``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown policy, or a tolerance that is not positive.
+    """
+    if policy not in get_args(Policy):
+        msg = f"policy: expected one of {', '.join(get_args(Policy))}, found {policy!r}"
+        raise ValueError(msg)
+    if not tolerance > 0:
+        msg = f"tolerance: expected a positive share, found {tolerance}"
+        raise ValueError(msg)
+    reached = _reached(wanted, crop, sizes)
+    exact = ChannelMask.from_indices(np.flatnonzero(reached), name=f"all that reaches {wanted.name}")
+    nothing = np.zeros(len(wanted))
+    if policy == "exact" or len(exact) == len(wanted) or len(sizes.width) == 0:
+        return Reading(channels=exact, policy=policy, error=nothing)
+    shares = _contributions(wanted, crop, sizes, variance) * reached
+    total = shares.sum(axis=1, keepdims=True)
+    shares = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
+    # The most important first; as many as leave every channel with no more error than allowed.
+    order = np.argsort(-shares.max(axis=0), kind="stable")
+    missing = np.maximum(1 - np.cumsum(shares[:, order], axis=1), 0) * (total > 0)
+    enough = int((missing > tolerance**2).any(axis=0).sum()) + 1
+    kept = set(order[:enough].tolist()) | {N_FREQUENCIES * c for c, f in enumerate(wanted.frequencies) if len(f)}
+    channels = ChannelMask.from_indices(kept, name=f"most of what reaches {wanted.name}")
+    error = np.sqrt(np.maximum(shares.sum(axis=1) - shares[:, channels.indices].sum(axis=1), 0))
+    return Reading(channels=channels, policy=policy, error=error)
+
+
+def _reached(wanted: ChannelMask, crop: Crop, sizes: Sizes) -> npt.NDArray[np.bool_]:
+    """(192,) bool; the channels that some wanted channel of some image depends on."""
+    reached = np.zeros((N_COMPONENTS, N_FREQUENCIES), dtype=np.bool_)
+    mixes = np.ones((N_COMPONENTS, 2), dtype=np.bool_)
+    if isinstance(crop, CentreCrop):
+        whole = sizes.axes(crop, slice(None))["whole"] >= 0
+        mixes = np.asarray((~whole & (sizes.sampling[:, :, :1] > 0)).any(axis=0))
+    for component, frequencies in enumerate(wanted.frequencies):
+        for frequency in frequencies:
+            same_v, same_u = _V[frequency] == _V, _U[frequency] == _U
+            reached[component] |= (same_v | mixes[component, 0]) & (same_u | mixes[component, 1])
+    return reached.ravel()
+
+
+def _contributions(wanted: ChannelMask, crop: Crop, sizes: Sizes, variance: Float) -> Float:
+    """(wanted, 192); the variance that each stored channel gives each wanted one, averaged over drawn crops."""
+    import torch  # only for its generator, with which crops are drawn
+
+    generator = torch.Generator().manual_seed(0)
+    chosen = np.unique(np.linspace(0, len(sizes.width) - 1, _IMAGES).astype(np.intp))
+    gains = np.zeros((N_COMPONENTS, 8, 8, 8, 8))  # [component, v out, v in, u out, u in]
+    counts = np.zeros(N_COMPONENTS)
+    for _ in range(-(-_CROPS // len(chosen))):
+        axes = sizes.axes(crop, chosen, generator)
+        for image, records in enumerate(axes):
+            for component in range(N_COMPONENTS):
+                if sizes.sampling[chosen[image], component, 0] and len(wanted.frequencies[component]):
+                    vertical, horizontal = (_gain(records[component, axis]) for axis in (0, 1))
+                    gains[component] += vertical[:, :, None, None] * horizontal
+                    counts[component] += 1
+    gains /= np.maximum(counts, 1)[:, None, None, None, None]
+    result = np.zeros((len(wanted), N_COMPONENTS, N_FREQUENCIES))
+    for row, (c, frequency) in enumerate(divmod(int(index), N_FREQUENCIES) for index in wanted.indices):
+        result[row, c] = gains[c, _V[frequency], _V, _U[frequency], _U]
+    return result.reshape(len(wanted), -1) * variance
+
+
+def _gain(axis: npt.NDArray[Any]) -> Float:
+    """(8, 8): [out, in]; what a frequency's variance is multiplied by, averaged over the output's blocks."""
+    _, matrices = axis_band(np.asarray(axis))
+    gain: Float = np.square(matrices, dtype=np.float64).sum(axis=2).mean(axis=0)
+    return gain
