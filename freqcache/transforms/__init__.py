@@ -1,0 +1,22 @@
+"""Transforms of batches of coefficients, as modules that run wherever the batch is.
+
+Channels are in storage order (component, then zigzag). Resizing is not here: it mixes frequencies, and is
+:mod:`freqcache.resample`'s. Random numbers are drawn on the CPU, from the generator that is given or else from
+torch's own: one seed gives the same numbers wherever the batch is.
+"""
+
+from __future__ import annotations
+
+from freqcache.transforms.flips import RandomBlockShift, RandomHorizontalFlip
+from freqcache.transforms.normalize import Normalize
+from freqcache.transforms.pixels import RGB_MEAN, RGB_STD, ToPixels, inverse_basis
+
+__all__ = [
+    "RGB_MEAN",
+    "RGB_STD",
+    "Normalize",
+    "RandomBlockShift",
+    "RandomHorizontalFlip",
+    "ToPixels",
+    "inverse_basis",
+]
