@@ -7,7 +7,7 @@ torch's own: one seed gives the same numbers wherever the batch is.
 
 from __future__ import annotations
 
-from freqcache.transforms.flips import RandomBlockShift, RandomHorizontalFlip
+from freqcache.transforms.flips import RandomBlockShift, RandomHorizontalFlip, RandomQuarterTurn
 from freqcache.transforms.normalize import Normalize
 from freqcache.transforms.pixels import RGB_MEAN, RGB_STD, ToPixels, inverse_basis
 
@@ -17,6 +17,7 @@ __all__ = [
     "Normalize",
     "RandomBlockShift",
     "RandomHorizontalFlip",
+    "RandomQuarterTurn",
     "ToPixels",
     "inverse_basis",
 ]
