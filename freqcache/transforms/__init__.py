@@ -7,6 +7,7 @@ torch's own: one seed gives the same numbers wherever the batch is.
 
 from __future__ import annotations
 
+from freqcache.transforms.colour import ColourFactors, ColourJitter, RandomColour
 from freqcache.transforms.flips import RandomBlockShift, RandomHorizontalFlip, RandomQuarterTurn
 from freqcache.transforms.normalize import Normalize
 from freqcache.transforms.pixels import RGB_MEAN, RGB_STD, ToPixels, inverse_basis
@@ -14,8 +15,11 @@ from freqcache.transforms.pixels import RGB_MEAN, RGB_STD, ToPixels, inverse_bas
 __all__ = [
     "RGB_MEAN",
     "RGB_STD",
+    "ColourFactors",
+    "ColourJitter",
     "Normalize",
     "RandomBlockShift",
+    "RandomColour",
     "RandomHorizontalFlip",
     "RandomQuarterTurn",
     "ToPixels",

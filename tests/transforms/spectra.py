@@ -1,4 +1,4 @@
-"""Independent oracle of the tests of transforms: scipy's DCT of samples, channel by channel."""
+"""Independent oracle of the tests of transforms: scipy's DCT of samples channel by channel, and JFIF's colours."""
 
 from __future__ import annotations
 
@@ -26,3 +26,17 @@ def inverse(coefficients: np.ndarray) -> np.ndarray:
         spectra[index[channel.component], :, :, channel.v, channel.u] = plane
     blocks = idctn(spectra, axes=(3, 4), norm="ortho")
     return blocks.transpose(0, 1, 3, 2, 4).reshape(3, 8 * rows, 8 * cols)
+
+
+def ycc_from_rgb(rgb: np.ndarray) -> np.ndarray:
+    """(3, h, w) RGB in 0..255 to Y - 128, Cb and Cr around 0, as JFIF 1.02 defines them; float64, unrounded."""
+    red, green, blue = rgb.astype(np.float64)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return np.stack([luma - 128, (blue - luma) / 1.772, (red - luma) / 1.402])
+
+
+def rgb_from_ycc(ycc: np.ndarray) -> np.ndarray:
+    """Invert :func:`ycc_from_rgb`, solving its definitions for red, blue and green."""
+    luma, cb, cr = ycc[0] + 128, ycc[1], ycc[2]
+    red, blue = luma + 1.402 * cr, luma + 1.772 * cb
+    return np.stack([red, (luma - 0.299 * red - 0.114 * blue) / 0.587, blue])
