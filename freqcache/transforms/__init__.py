@@ -8,7 +8,9 @@ torch's own: one seed gives the same numbers wherever the batch is.
 from __future__ import annotations
 
 from freqcache.transforms.colour import ColourFactors, ColourJitter, RandomColour
+from freqcache.transforms.erasing import RandomErasing
 from freqcache.transforms.flips import RandomBlockShift, RandomHorizontalFlip, RandomQuarterTurn
+from freqcache.transforms.mixing import CutMix, Mixup
 from freqcache.transforms.normalize import Normalize
 from freqcache.transforms.pixels import RGB_MEAN, RGB_STD, ToPixels, inverse_basis
 
@@ -17,9 +19,12 @@ __all__ = [
     "RGB_STD",
     "ColourFactors",
     "ColourJitter",
+    "CutMix",
+    "Mixup",
     "Normalize",
     "RandomBlockShift",
     "RandomColour",
+    "RandomErasing",
     "RandomHorizontalFlip",
     "RandomQuarterTurn",
     "ToPixels",
