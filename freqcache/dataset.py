@@ -10,6 +10,7 @@ are modules of :mod:`freqcache.transforms`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -94,7 +95,6 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     ) -> None:
         self.store: Store = open_store(path)
         self.channels = ChannelMask.load("192" if channels is None else channels)
-        self._split = self.store[split]
         if self.store.kind == "fixed" and size is not None:
             msg = f"{path}: a fixed cache has one size; size={size} is for native caches"
             raise StoreError(msg)
@@ -113,6 +113,12 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         self.tolerance = tolerance
         self._resizes = None if size is None else CentreCrop(size=size)
         self.threads = threads
+        self._open(split)
+
+    def _open(self, split: str) -> None:
+        """Take the items of a split."""
+        self._split = self.store[split]
+        self.__dict__.pop("reading", None)
         self.slots = self._split.slots
         self.labels = self._split.labels[self.slots]
         self.row_groups = self._split.row_groups[self.slots]
@@ -235,44 +241,64 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         if isinstance(self._split, FixedSplit):
             self._split.read(slots, self.held_channels, out=out.numpy(), threads=self.threads)
         elif self._resizes is not None:
-            read = self._split.read(slots, self.source_channels, threads=self.threads)
-            batch = FrequencyBatch.from_native(read, self.source_channels, self._split.labels[slots])
+            batch = self._read_batch(slots)
             crops = self._resizes.draw(batch.width, batch.height)
             out.copy_(resample(batch, crops, self.channels, threads=self.threads))
         return out
 
     def normalization(self) -> tuple[Tensor, Tensor]:
-        """Return the mean and true standard deviation of the dequantized coefficients of an item's channels.
+        """Return the mean and true standard deviation of the dequantized coefficients of :attr:`channels`.
 
-        Of the training split where there is one. For a resized native cache, whose spectrum is not the stored one,
-        they are measured on up to 512 samples spread over the split.
+        Of the training split where there is one. A resize changes the spectrum: with `size` or `crop` they are
+        measured on up to 512 samples spread over the split, cropped as they will be (random crops by a fixed seed).
 
         Returns
         -------
         mean, std : (channels,) float32 tensor
             A deviation of zero (a channel that never varies) is given as 1.
         """
-        if isinstance(self._split, FixedSplit):
-            split = next((name for name in _TRAIN_SPLITS if name in self.store.splits), self.split)
+        split = next((name for name in _TRAIN_SPLITS if name in self.store.splits), self.split)
+        crop = self._resizes or self.crop
+        if crop is None:
             statistics = self.store[split].statistics
             mean, std = statistics.mean[self.channels.indices], statistics.std[self.channels.indices]
         else:
-            mean, std = self._measured()
+            mean, std = self._measured(self if split == self.split else self._sibling(split), crop)
         std = np.where(std > 0, std, 1)
         return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
 
-    def _measured(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        count = min(len(self), _NORMALIZATION_SAMPLES)
+    def _sibling(self, split: str) -> FrequencyDataset:
+        """Return the same dataset of another split."""
+        sibling = copy(self)
+        sibling._open(split)
+        return sibling
+
+    def _measured(
+        self, dataset: FrequencyDataset, crop: Crop
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        count = min(len(dataset), _NORMALIZATION_SAMPLES)
         total = np.zeros(len(self.channels))
         squares, n = np.zeros(len(self.channels)), 0
-        chosen = np.linspace(0, len(self) - 1, count).astype(np.intp)
+        chosen = np.linspace(0, len(dataset) - 1, count).astype(np.intp)
+        generator = torch.Generator().manual_seed(0)
         for start in range(0, count, 64):
-            batch = self.read(chosen[start : start + 64]).double()
-            total += batch.sum(dim=(0, 2, 3)).numpy()
-            squares += batch.square().sum(dim=(0, 2, 3)).numpy()
-            n += batch[:, 0].numel()
+            batch = dataset._read_batch(dataset.slots[chosen[start : start + 64]])
+            crops = crop.draw(batch.width, batch.height, generator)
+            values = resample(batch, crops, self.channels, threads=self.threads).double()
+            total += values.sum(dim=(0, 2, 3)).numpy()
+            squares += values.square().sum(dim=(0, 2, 3)).numpy()
+            n += values[:, 0].numel()
         mean = total / max(1, n)
         return mean, np.sqrt(np.maximum(squares / max(1, n) - mean**2, 0))
+
+    def _read_batch(self, slots: npt.NDArray[np.intp]) -> FrequencyBatch:
+        """Read what the channels of some slots are made of."""
+        labels = self._split.labels[slots]
+        if isinstance(self._split, FixedSplit):
+            dense = torch.from_numpy(self._split.read(slots, self.source_channels, threads=self.threads))
+            return FrequencyBatch.from_dense(dense, self.source_channels, self.scale, torch.from_numpy(labels))
+        read = self._split.read(slots, self.source_channels, threads=self.threads)
+        return FrequencyBatch.from_native(read, self.source_channels, labels)
 
     def _sizes(self) -> Sizes:
         """Return the geometry of all items."""

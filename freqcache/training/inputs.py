@@ -7,39 +7,14 @@ images.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from freqcache.models.registry import STEM_REDUCTION
+from freqcache.normalization import Normalization
 from freqcache.training.config import RunConfig
 from freqcache.transforms import Normalize, RandomBlockShift, RandomHorizontalFlip, ToPixels
 from freqcache_formats.mask import ChannelMask
-
-
-@dataclass(frozen=True, kw_only=True)
-class Normalization:
-    """Mean and standard deviation of dequantized coefficients over the training split.
-
-    Attributes
-    ----------
-    mean, std : (C,) float32
-        In the order of the run's channels.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the entry of a checkpoint."""
-        return {"kind": "cache", "mean": self.mean, "std": self.std}
-
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> Normalization:
-        """Return the normalization of a checkpoint's entry."""
-        return cls(mean=document["mean"], std=document["std"])
 
 
 class InputPipeline(nn.Module):

@@ -23,9 +23,9 @@ from typing import Any
 from freqcache.errors import FreqcacheError, TrainingError
 from freqcache.gates import ChannelGate, GatedNetwork
 from freqcache.models import create_model
+from freqcache.normalization import Normalization
 from freqcache.training.checkpoint import load_checkpoint
 from freqcache.training.config import RunConfig
-from freqcache.training.inputs import Normalization
 from freqcache_formats.mask import CacheReference, ChannelMask
 
 CONFIG, METRICS, CHECKPOINT, MASK, HEATMAP = (

@@ -15,11 +15,12 @@ import freqcache
 from freqcache.errors import TrainingError
 from freqcache.gates import GatedNetwork
 from freqcache.models import NetworkCost, count_cost
+from freqcache.normalization import Normalization
 from freqcache.training.checkpoint import save_checkpoint
 from freqcache.training.config import RunConfig
 from freqcache.training.data import Batches, RunData, open_batches
 from freqcache.training.evaluation import choose_device
-from freqcache.training.inputs import InputPipeline, Normalization, network_input_shape
+from freqcache.training.inputs import InputPipeline, network_input_shape
 from freqcache.training.optim import create_optimizer
 from freqcache.training.report import Reporter
 from freqcache.training.runs import CHECKPOINT, TrainedRun, build_network, write_metrics

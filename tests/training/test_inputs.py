@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from freqcache.normalization import Normalization
 from freqcache.training import RunConfig
-from freqcache.training.inputs import InputPipeline, Normalization, network_input_shape
+from freqcache.training.inputs import InputPipeline, network_input_shape
 from freqcache.transforms import RandomHorizontalFlip, ToPixels
 from freqcache_formats.mask import ChannelMask
 
