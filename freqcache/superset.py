@@ -21,7 +21,7 @@ from freqcache_formats.channels import N_COMPONENTS, N_FREQUENCIES, ZIGZAG_TO_NA
 from freqcache_formats.mask import ChannelMask
 
 Policy: TypeAlias = Literal["exact", "fast"]
-TOLERANCE: Final = 0.05
+TOLERANCE: Final = 0.1
 """Root mean square of the error that ``fast`` allows in a channel, as a share of the channel's deviation."""
 
 _IMAGES: Final = 48

@@ -22,6 +22,10 @@ import numpy.typing as npt
 
 from freqcache.compiled import inlined, kernel
 from freqcache.dct import dct_matrix
+from freqcache.resampling.vectors import add_scaled, multiply_block
+
+_ROW = 64
+"""Bytes of eight doubles."""
 
 
 @inlined
@@ -132,45 +136,39 @@ def fill_band(
                     sign = -1.0 if axis.flip and i % 2 else 1.0
                     out[block, 0, i, k] = np.float32(sign * np.rint(value))
         return True
+    upsampled = axis.ratio != 1.0
+    sums, rows = np.uintp(samples.ctypes.data), np.uintp(wanted.ctypes.data)
     for block in range(len(first)):
         base = 8 * first[block]
         samples[: 8 * n_wide] = 0.0
         for position in range(8):
+            row = rows + np.uintp(_ROW * position)
             low, high, centre, width = _support(axis, _pixel(axis, 8 * block + position))
             total = 0.0
+            slope = 1.0 / width
             for pixel in range(low, high):
-                total += max(0.0, 1.0 - abs(pixel - centre + 0.5) / width)
+                total += max(0.0, 1.0 - abs(pixel - centre + 0.5) * slope)
             if total <= 0.0:
                 return False
+            share = 1.0 / total
             for pixel in range(low, high):
-                weight = max(0.0, 1.0 - abs(pixel - centre + 0.5) / width) / total
+                weight = max(0.0, 1.0 - abs(pixel - centre + 0.5) * slope) * share
+                if not upsampled:
+                    add_scaled(sums + np.uintp(_ROW * (pixel - base)), row, weight)
+                    continue
                 place = _sample(axis, pixel)
                 before = int(np.floor(place))
                 fraction = place - before
                 near, far = _held(axis, before) - base, _held(axis, before + 1) - base
-                for k in range(8):
-                    samples[near, k] += weight * (1.0 - fraction) * wanted[position, k]
+                add_scaled(sums + np.uintp(_ROW * near), row, weight * (1.0 - fraction))
                 if fraction > 0.0:
-                    for k in range(8):
-                        samples[far, k] += weight * fraction * wanted[position, k]
+                    add_scaled(sums + np.uintp(_ROW * far), row, weight * fraction)
         for source in range(n_wide):
-            top = 8 * source
-            for i in range(8):
-                # Written out: eight sums that stay in registers.
-                s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-                for y in range(8):
-                    d = dct[i, y]
-                    s0 += d * samples[top + y, 0]
-                    s1 += d * samples[top + y, 1]
-                    s2 += d * samples[top + y, 2]
-                    s3 += d * samples[top + y, 3]
-                    s4 += d * samples[top + y, 4]
-                    s5 += d * samples[top + y, 5]
-                    s6 += d * samples[top + y, 6]
-                    s7 += d * samples[top + y, 7]
-                row = out[block, source, i]
-                row[0], row[1], row[2], row[3] = s0, s1, s2, s3
-                row[4], row[5], row[6], row[7] = s4, s5, s6, s7
+            multiply_block(
+                np.uintp(dct.ctypes.data),
+                sums + np.uintp(8 * _ROW * source),
+                np.uintp(out[block, source].ctypes.data),
+            )
     return True
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from freqcache.compiled import inlined, kernel
 from freqcache.resampling.bands import fill_band, place_band
 from freqcache.resampling.frequencies import Frequencies
-from freqcache.resampling.vectors import LANES, SIDE, multiply_band, transpose, transpose_scaled, widen
+from freqcache.resampling.vectors import LANES, SIDE, multiply_band, prefetch, transpose, transpose_scaled, widen
 
 Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
@@ -37,27 +37,33 @@ def _load(
     grid: Any,
     steps: Float32Array,
     place: Int64Array,
+    after: int,
     n_v: int,
     top: int,
-    n_rows: int,
     left: int,
-    width: int,
+    n_runs: int,
+    run: int,
+    stride: int,
     out: Float32Array,
 ) -> None:
-    """Dequantize the part of a component that has one horizontal frequency: [block row, v, block column]."""
+    """Dequantize runs of blocks with one horizontal frequency, a row or all rows each: [v, run, block]."""
     target = np.uintp(out.ctypes.data)
     for v in range(n_v):
         held = place[v]
-        for row in range(n_rows):
-            to = (row * n_v + v) * width
-            if held < 0:
-                out[to : to + width] = 0.0
-                continue
-            position = start + (held * grid[0] + top + row) * grid[1] + left
-            step = steps[v]
-            for column in range(0, width, _LANES):
+        if held < 0:
+            out[v * n_runs * stride : (v + 1) * n_runs * stride] = 0.0
+            continue
+        # Frequencies lie far from each other, and each is too short for the processor to see where reading goes.
+        following = place[v + 1] if v + 1 < n_v else after
+        ahead = (following - held) * grid[0] * grid[1] if following >= 0 else 0
+        step = steps[v]
+        for number in range(n_runs):
+            position = start + (held * grid[0] + top + number) * grid[1] + left
+            to = (v * n_runs + number) * stride
+            for column in range(0, run, _LANES):
+                prefetch(flat, position + ahead + column)
                 if position + column + _LANES <= len(flat):
-                    # Past the end of the row it takes what follows; those columns are never used.
+                    # Past the end of the run it takes what follows; that is overwritten or never used.
                     widen(flat, position + column, step, target + np.uintp(_FLOAT * (to + column)))
                 else:
                     for i in range(column, column + _LANES):
@@ -67,8 +73,10 @@ def _load(
 
 @kernel
 def _vertical(
-    source: Float32Array,
+    source: Any,
     n_v: int,
+    n_rows: int,
+    stride: int,
     width: int,
     bands: Float32Array,
     first: Int64Array,
@@ -80,20 +88,18 @@ def _vertical(
     lanes: int,
 ) -> None:
     """Apply the vertical bands; the result is [block column, output, block row], its columns `lanes` long."""
-    rows, sums = np.uintp(source.ctypes.data), np.uintp(block.ctypes.data)
-    matrices = np.uintp(bands.ctypes.data)
+    sums, matrices = np.uintp(block.ctypes.data), np.uintp(bands.ctypes.data)
     matrix_bytes = bands.shape[1] * _SIDE * _SIDE * _FLOAT
     n_blocks = len(first)
-    row_stride = np.uintp(_FLOAT * width)
     for column in range(0, width, _LANES):
         for j in range(0, n_blocks, _SIDE):
             for i in range(_SIDE):
                 multiply_band(
                     outputs,
                     matrices + np.uintp((j + i) * matrix_bytes),
-                    rows + np.uintp(_FLOAT * ((first[j + i] - top) * n_v * width + column)),
-                    np.uintp(n_v) * row_stride,
-                    row_stride,
+                    source + np.uintp(_FLOAT * ((first[j + i] - top) * stride + column)),
+                    np.uintp(_FLOAT * stride),
+                    np.uintp(_FLOAT * stride * n_rows),
                     np.uintp(n_wide),
                     np.uintp(n_v),
                     sums + np.uintp(_FLOAT * _LANES * i),
@@ -210,7 +216,7 @@ def resample(
     samples = np.empty((_SIDE * widest, _SIDE), dtype=np.float64)
     vertical_bands = np.empty((3, down, widest, _SIDE, _SIDE), dtype=np.float32)
     horizontal_bands = np.empty((3, across, widest, _SIDE, _SIDE), dtype=np.float32)
-    source = np.empty(tall * _SIDE * broad, dtype=np.float32)
+    source = np.empty(tall * _SIDE * (broad + broad // 2) + 2 * _LANES, dtype=np.float32)
     block = np.empty(_SIDE * _SIDE * _LANES, dtype=np.float32)
     turned = np.empty((3, _SIDE * broad * (most * down + _LANES)), dtype=np.float32)
     results = np.zeros((_COLUMNS, 4, _SIDE * (most * down + _LANES)), dtype=np.float32)  # the fourth stays zero
@@ -241,29 +247,38 @@ def resample(
             lanes = outputs * down + _LANES
             width = _rounded_up(extents[component, 1, 2], _LANES)
             target = np.uintp(turned[component].ctypes.data)
+            top, n_rows, left = extents[component, 0, 1], extents[component, 0, 2], extents[component, 1, 1]
+            grid = blocks[image, component]
+            # Rows are dequantized in one run, columns that are not needed included, unless these are many.
+            together = 2 * grid[1] <= 3 * width
+            stride = grid[1] if together else width
             for u in range(plan.n_horizontal[component]):
                 n_v = plan.n_vertical[component, u]
                 _load(
                     flats[component],
                     starts[image, component],
-                    blocks[image, component],
+                    grid,
                     steps[image, component, u],
                     plan.place[component, u],
+                    plan.place[component, u + 1, 0] if u < _SIDE - 1 else -1,
                     n_v,
-                    extents[component, 0, 1],
-                    extents[component, 0, 2],
-                    extents[component, 1, 1],
-                    width,
+                    top,
+                    0 if together else left,
+                    1 if together else n_rows,
+                    n_rows * stride if together else width,
+                    n_rows * stride if together else width,
                     source,
                 )
                 _vertical(
-                    source,
+                    np.uintp(source.ctypes.data) + np.uintp(_FLOAT * left if together else 0),
                     n_v,
+                    n_rows,
+                    stride,
                     width,
                     vertical_bands[component],
                     place_first[component, 0, :down],
                     extents[component, 0, 0],
-                    extents[component, 0, 1],
+                    top,
                     outputs,
                     block,
                     target + np.uintp(_FLOAT * u * width * lanes),

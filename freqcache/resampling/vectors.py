@@ -25,6 +25,7 @@ _FLOAT: Final = ir.FloatType()
 _WORD: Final = ir.IntType(64)
 _ROW: Final = ir.VectorType(_FLOAT, SIDE)
 _WIDE: Final = ir.VectorType(_FLOAT, LANES)
+_DOUBLES: Final = ir.VectorType(ir.DoubleType(), SIDE)
 _FUSED: Final = ("contract",)
 """Lets LLVM fuse a product and a sum where the processor can."""
 
@@ -70,6 +71,64 @@ def widen(_typing: Any, array: Any, position: Any, scale: Any, target: Any) -> A
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.float32, types.uintp), generate
+
+
+@intrinsic
+def prefetch(_typing: Any, array: Any, position: Any) -> Any:
+    """Ask for the cache line of an element that will be read soon; any position will do."""
+    del position
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values = context.make_array(signature.args[0])(context, builder, arguments[0])
+        flag = ir.IntType(32)
+        byte = ir.IntType(8).as_pointer()
+        form = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        function = cgutils.get_or_insert_function(builder.module, form, "llvm.prefetch.p0i8")
+        address = builder.bitcast(builder.gep(values.data, [arguments[1]]), byte)
+        builder.call(function, [address, flag(0), flag(3), flag(1)])  # to read, soon and often, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
+
+
+@intrinsic
+def add_scaled(_typing: Any, target: Any, source: Any, weight: Any) -> Any:
+    """``target[k] += weight * source[k]`` for eight doubles."""
+    del target, source, weight
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        target, source = (_at(builder, address, _DOUBLES) for address in arguments[:2])
+        weight = _splat(builder, arguments[2], _DOUBLES)
+        values = builder.load(source, align=8)
+        builder.store(_multiply_add(builder, weight, values, builder.load(target, align=8)), target, align=8)
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp, types.float64), generate
+
+
+@intrinsic
+def multiply_block(_typing: Any, left: Any, right: Any, target: Any) -> Any:
+    """The product of two 8x8 matrices of doubles, rounded to floats once."""
+    del left, right, target
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        left, right, target = arguments
+        step = _bytes(8 * SIDE)
+        rows = []
+        for _ in range(SIDE):
+            rows.append(builder.load(_at(builder, right, _DOUBLES), align=8))
+            right = builder.add(right, step)
+        for _ in range(SIDE):
+            total = ir.Constant(_DOUBLES, [0.0] * SIDE)
+            for row in rows:
+                weight = _splat(builder, builder.load(_at(builder, left, ir.DoubleType()), align=8), _DOUBLES)
+                total = _multiply_add(builder, weight, row, total)
+                left = builder.add(left, _bytes(8))
+            builder.store(builder.fptrunc(total, _ROW), _at(builder, target, _ROW), align=4)
+            target = builder.add(target, _bytes(4 * SIDE))
+        return context.get_dummy_value()
+
+    return types.void(types.uintp, types.uintp, types.uintp), generate
 
 
 def _product(outputs: int) -> Any:
