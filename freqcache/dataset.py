@@ -26,12 +26,13 @@ from freqcache.crops import CentreCrop, Crop
 from freqcache.errors import StoreError
 from freqcache.resampling.operator import resample
 from freqcache.store import FixedSplit, NativeSample, NativeSplit, Store, open_store
-from freqcache.superset import TOLERANCE, Policy, Reading, Sizes, plan_reading
+from freqcache.superset import TOLERANCE, Policy, Reading, Sizes, check_policy, plan_reading
 from freqcache_formats.channels import N_COMPONENTS
 from freqcache_formats.layout import BLOCK_SIZE
 from freqcache_formats.mask import ChannelMask
 
 _NORMALIZATION_SAMPLES: Final = 512
+_PLANNING_SAMPLES: Final = 64
 _TRAIN_SPLITS: Final = ("train", "all")
 
 
@@ -101,6 +102,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         if size is not None and (size < BLOCK_SIZE or size % BLOCK_SIZE):
             msg = f"size: expected a positive multiple of {BLOCK_SIZE} pixels, found {size}"
             raise StoreError(msg)
+        check_policy(policy, tolerance)
         if size is not None and crop is not None:
             msg = f"expected a size or a crop, found size={size} and {crop}"
             raise StoreError(msg)
@@ -177,7 +179,19 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         if crop is None:
             return Reading(channels=self.channels, policy=self.policy, error=np.zeros(len(self.channels)))
         variance = self._split.statistics.std**2
-        return plan_reading(self.channels, crop, self._sizes(), variance, policy=self.policy, tolerance=self.tolerance)
+        groups = np.unique(self.row_groups)
+        wanted = -(-_PLANNING_SAMPLES * len(groups) // max(len(self), 1))
+        spread = groups[np.unique(np.linspace(0, len(groups) - 1, min(wanted, len(groups))).astype(np.intp))]
+        some = np.flatnonzero(np.isin(self.row_groups, spread))
+        return plan_reading(
+            self.channels,
+            crop,
+            self._sizes(),
+            variance,
+            lambda channels: self._read_channels(some, channels),
+            policy=self.policy,
+            tolerance=self.tolerance,
+        )
 
     @property
     def source_channels(self) -> ChannelMask:
@@ -210,6 +224,29 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
             return list(zip(samples, labels, strict=True))
         return list(zip(self.read(checked), labels, strict=True))
 
+    def read_batch(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> FrequencyBatch:
+        """Return items as they are read: :attr:`source_channels`, not yet resized.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Items, in any order.
+
+        Raises
+        ------
+        StoreError
+            If a chunk is missing or damaged.
+        """
+        return self._read_channels(self._checked(indices), self.source_channels)
+
+    def _read_channels(self, items: npt.NDArray[np.intp], channels: ChannelMask) -> FrequencyBatch:
+        slots, labels = self.slots[items], self.labels[items]
+        if isinstance(self._split, NativeSplit):
+            return FrequencyBatch.from_native(self._split.read(slots, channels, threads=self.threads), channels, labels)
+        dense = torch.from_numpy(self._split.read(slots, channels, threads=self.threads))
+        steps = torch.from_numpy(self._split.quantization[channels.indices])
+        return FrequencyBatch.from_dense(dense, channels, steps, torch.from_numpy(labels))
+
     def read(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]], out: Tensor | None = None) -> Tensor:
         """Return a batch of items' coefficients.
 
@@ -241,7 +278,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         if isinstance(self._split, FixedSplit):
             self._split.read(slots, self.held_channels, out=out.numpy(), threads=self.threads)
         elif self._resizes is not None:
-            batch = self._read_batch(slots)
+            batch = self.read_batch(indices)
             crops = self._resizes.draw(batch.width, batch.height)
             out.copy_(resample(batch, crops, self.channels, threads=self.threads))
         return out
@@ -282,7 +319,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         chosen = np.linspace(0, len(dataset) - 1, count).astype(np.intp)
         generator = torch.Generator().manual_seed(0)
         for start in range(0, count, 64):
-            batch = dataset._read_batch(dataset.slots[chosen[start : start + 64]])
+            batch = dataset.read_batch(chosen[start : start + 64])
             crops = crop.draw(batch.width, batch.height, generator)
             values = resample(batch, crops, self.channels, threads=self.threads).double()
             total += values.sum(dim=(0, 2, 3)).numpy()
@@ -290,15 +327,6 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
             n += values[:, 0].numel()
         mean = total / max(1, n)
         return mean, np.sqrt(np.maximum(squares / max(1, n) - mean**2, 0))
-
-    def _read_batch(self, slots: npt.NDArray[np.intp]) -> FrequencyBatch:
-        """Read what the channels of some slots are made of."""
-        labels = self._split.labels[slots]
-        if isinstance(self._split, FixedSplit):
-            dense = torch.from_numpy(self._split.read(slots, self.source_channels, threads=self.threads))
-            return FrequencyBatch.from_dense(dense, self.source_channels, self.scale, torch.from_numpy(labels))
-        read = self._split.read(slots, self.source_channels, threads=self.threads)
-        return FrequencyBatch.from_native(read, self.source_channels, labels)
 
     def _sizes(self) -> Sizes:
         """Return the geometry of all items."""

@@ -1,22 +1,27 @@
 """Which frequencies to read so that a resized crop has the wanted ones, and what is lost by reading fewer.
 
 A resize mixes the frequencies along an axis, chroma upsampling does too, and so does a crop that is not aligned to
-blocks. Policy ``exact`` reads every frequency that reaches a wanted one. Policy ``fast`` leaves out those whose loss
-is expected to stay below a tolerance. What a frequency contributes is its variance in the cache's statistics times the
-squared entries of the operator, averaged over crops as they will be drawn: blocks are taken for uncorrelated, which
-they nearly are but for the mean of each, and that is always read.
+blocks. Policy ``exact`` reads every frequency that reaches a wanted one. Policy ``fast`` leaves out those that matter
+least, as many as a tolerance allows. They are ranked by their variance in the cache's statistics times the squared
+entries of the operator, averaged over crops as they will be drawn. How many can be left out is measured on some images
+of the cache: neighbouring blocks are correlated, and errors worked out as if they were not are too small by half.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from freqcache.batches import FrequencyBatch
 from freqcache.crops import CentreCrop, Crop
+from freqcache.errors import StoreError
 from freqcache.resampling.bands import axis_band
+from freqcache.resampling.operator import resample
 from freqcache_formats.channels import N_COMPONENTS, N_FREQUENCIES, ZIGZAG_TO_NATURAL
 from freqcache_formats.mask import ChannelMask
 
@@ -26,6 +31,8 @@ TOLERANCE: Final = 0.1
 
 _IMAGES: Final = 48
 _CROPS: Final = 192
+"""Images whose sizes decide the ranking, and crops drawn to rank and to measure."""
+
 _V, _U = np.divmod(ZIGZAG_TO_NATURAL, 8)
 Float = npt.NDArray[np.float64]
 
@@ -41,8 +48,8 @@ class Reading:
     policy : str
         ``"exact"`` or ``"fast"``.
     error : (wanted channels,) float64
-        Expected root mean square of what each wanted channel misses, as a share of the channel's deviation; zeros
-        where nothing is left out.
+        Expected root mean square of what each wanted channel misses, as a share of the channel's deviation, as it was
+        measured on some images of the cache; zeros where nothing is left out.
     """
 
     channels: ChannelMask
@@ -73,11 +80,22 @@ class Sizes:
         return crops.axes(blocks=self.blocks[chosen], sampling=self.sampling[chosen], width=width, height=height)
 
 
+def check_policy(policy: str, tolerance: float) -> None:
+    """Raise StoreError for an unknown policy, or a tolerance that is not positive."""
+    if policy not in get_args(Policy):
+        msg = f"policy: expected one of {', '.join(get_args(Policy))}, found {policy!r}"
+        raise StoreError(msg)
+    if not tolerance > 0:
+        msg = f"tolerance: expected a positive share, found {tolerance}"
+        raise StoreError(msg)
+
+
 def plan_reading(
     wanted: ChannelMask,
     crop: Crop,
     sizes: Sizes,
     variance: Float,
+    sample: Callable[[ChannelMask], FrequencyBatch],
     *,
     policy: Policy = "exact",
     tolerance: float = TOLERANCE,
@@ -94,6 +112,8 @@ def plan_reading(
         Of the images of the split.
     variance : (192,) float64
         Of the stored coefficients, dequantized.
+    sample : callable
+        Reads these channels of some images; called for ``"fast"`` only.
     policy : str
         ``"exact"`` or ``"fast"``.
     tolerance : float
@@ -102,30 +122,60 @@ def plan_reading(
     Raises
     ------
     ValueError
-        For an unknown policy, or a tolerance that is not positive.
+        If an image is smaller than the crop.
     """
-    if policy not in get_args(Policy):
-        msg = f"policy: expected one of {', '.join(get_args(Policy))}, found {policy!r}"
-        raise ValueError(msg)
-    if not tolerance > 0:
-        msg = f"tolerance: expected a positive share, found {tolerance}"
-        raise ValueError(msg)
     reached = _reached(wanted, crop, sizes)
     exact = ChannelMask.from_indices(np.flatnonzero(reached), name=f"all that reaches {wanted.name}")
     nothing = np.zeros(len(wanted))
     if policy == "exact" or len(exact) == len(wanted) or len(sizes.width) == 0:
         return Reading(channels=exact, policy=policy, error=nothing)
-    shares = _contributions(wanted, crop, sizes, variance) * reached
+    shares = _contributions(wanted, crop, sizes, variance)[:, exact.indices]
     total = shares.sum(axis=1, keepdims=True)
     shares = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
-    # The most important first; as many as leave every channel with no more error than allowed.
-    order = np.argsort(-shares.max(axis=0), kind="stable")
-    missing = np.maximum(1 - np.cumsum(shares[:, order], axis=1), 0) * (total > 0)
-    enough = int((missing > tolerance**2).any(axis=0).sum()) + 1
-    kept = set(order[:enough].tolist()) | {N_FREQUENCIES * c for c, f in enumerate(wanted.frequencies) if len(f)}
-    channels = ChannelMask.from_indices(kept, name=f"most of what reaches {wanted.name}")
-    error = np.sqrt(np.maximum(shares.sum(axis=1) - shares[:, channels.indices].sum(axis=1), 0))
+    # The most important first, and the mean of each component before all others.
+    importance = shares.max(axis=0) + 2 * (exact.indices % N_FREQUENCIES == 0)
+    order = exact.indices[np.argsort(-importance, kind="stable")]
+    loss = _Loss(sample(exact), crop, wanted)
+    fewest, enough, error = 1, len(order), nothing
+    while fewest < enough:
+        middle = (fewest + enough) // 2
+        measured = loss.of(order[:middle])
+        if measured.max() <= tolerance:
+            enough, error = middle, measured
+        else:
+            fewest = middle + 1
+    channels = ChannelMask.from_indices(order[:enough], name=f"most of what reaches {wanted.name}")
     return Reading(channels=channels, policy=policy, error=error)
+
+
+class _Loss:
+    """What is lost by leaving channels of some images out."""
+
+    def __init__(self, batch: FrequencyBatch, crop: Crop, wanted: ChannelMask) -> None:
+        self._batch = batch
+        self._wanted = wanted
+        draws = -(-_CROPS // max(len(batch), 1))
+        self._crops = [crop.draw(batch.width, batch.height, _generator(seed)) for seed in range(draws)]
+        self._whole = [resample(batch, crops, wanted) for crops in self._crops]
+        self._variance = torch.cat(self._whole).double().var(dim=(0, 2, 3), correction=0)
+
+    def of(self, channels: npt.NDArray[np.intp]) -> Float:
+        """Return the root mean square error of each wanted channel, as a share of its deviation."""
+        kept = torch.zeros(N_COMPONENTS * N_FREQUENCIES)
+        kept[torch.from_numpy(channels)] = 1
+        steps = self._batch.quantization * kept.view(N_COMPONENTS, N_FREQUENCIES)
+        part = replace(self._batch, quantization=steps)
+        squares = torch.zeros(len(self._wanted), dtype=torch.float64)
+        for crops, whole in zip(self._crops, self._whole, strict=True):
+            lost = resample(part, crops, self._wanted) - whole
+            squares += lost.double().square().mean(dim=(0, 2, 3)) / len(self._crops)
+        shares = torch.where(self._variance > 0, squares / self._variance, 0)
+        error: Float = shares.sqrt().numpy()
+        return error
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def _reached(wanted: ChannelMask, crop: Crop, sizes: Sizes) -> npt.NDArray[np.bool_]:
@@ -144,9 +194,7 @@ def _reached(wanted: ChannelMask, crop: Crop, sizes: Sizes) -> npt.NDArray[np.bo
 
 def _contributions(wanted: ChannelMask, crop: Crop, sizes: Sizes, variance: Float) -> Float:
     """(wanted, 192); the variance that each stored channel gives each wanted one, averaged over drawn crops."""
-    import torch  # only for its generator, with which crops are drawn
-
-    generator = torch.Generator().manual_seed(0)
+    generator = _generator(len(wanted))
     chosen = np.unique(np.linspace(0, len(sizes.width) - 1, _IMAGES).astype(np.intp))
     gains = np.zeros((N_COMPONENTS, 8, 8, 8, 8))  # [component, v out, v in, u out, u in]
     counts = np.zeros(N_COMPONENTS)

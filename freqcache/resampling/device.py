@@ -82,7 +82,7 @@ def resample_tensors(
     for component in range(3):
         chosen = np.flatnonzero(plan.channels[:, 0] == component)
         here = np.flatnonzero(sampling[:, component, 0] > 0)
-        if len(chosen) == 0 or len(here) == 0:
+        if len(chosen) == 0 or len(here) == 0 or plan.n_read[component] == 0:
             continue
         vertical, horizontal = (
             _bands(axes[here, component, axis], plan, component, axis, grid[axis], device) for axis in (0, 1)

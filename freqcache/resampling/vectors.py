@@ -34,6 +34,9 @@ _variable: Any = cgutils.alloca_once
 """A variable of a type; LLVM keeps it in a register."""
 
 
+_declared: Any = cgutils.get_or_insert_function
+
+
 def _at(builder: Any, address: Any, form: Any) -> Any:
     return builder.inttoptr(address, form.as_pointer())
 
@@ -83,7 +86,7 @@ def prefetch(_typing: Any, array: Any, position: Any) -> Any:
         flag = ir.IntType(32)
         byte = ir.IntType(8).as_pointer()
         form = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
-        function = cgutils.get_or_insert_function(builder.module, form, "llvm.prefetch.p0i8")
+        function = _declared(builder.module, form, "llvm.prefetch.p0i8")
         address = builder.bitcast(builder.gep(values.data, [arguments[1]]), byte)
         builder.call(function, [address, flag(0), flag(3), flag(1)])  # to read, soon and often, data
         return context.get_dummy_value()
@@ -108,7 +111,7 @@ def add_scaled(_typing: Any, target: Any, source: Any, weight: Any) -> Any:
 
 @intrinsic
 def multiply_block(_typing: Any, left: Any, right: Any, target: Any) -> Any:
-    """The product of two 8x8 matrices of doubles, rounded to floats once."""
+    """Multiply two 8x8 matrices of doubles; the product is rounded to floats once."""
     del left, right, target
 
     def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
