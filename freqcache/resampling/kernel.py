@@ -91,28 +91,33 @@ def _vertical(
     sums, matrices = np.uintp(block.ctypes.data), np.uintp(bands.ctypes.data)
     matrix_bytes = bands.shape[1] * _SIDE * _SIDE * _FLOAT
     n_blocks = len(first)
-    for column in range(0, width, _LANES):
+    column = 0
+    while column < width:
+        pair = outputs <= _SIDE // 2 and column + _LANES < width
+        columns = 2 * _LANES if pair else _LANES
         for j in range(0, n_blocks, _SIDE):
             for i in range(_SIDE):
                 multiply_band(
                     outputs,
+                    pair,
                     matrices + np.uintp((j + i) * matrix_bytes),
                     source + np.uintp(_FLOAT * ((first[j + i] - top) * stride + column)),
                     np.uintp(_FLOAT * stride),
                     np.uintp(_FLOAT * stride * n_rows),
                     np.uintp(n_wide),
                     np.uintp(n_v),
-                    sums + np.uintp(_FLOAT * _LANES * i),
-                    np.uintp(_FLOAT * _LANES * _SIDE),
+                    sums + np.uintp(_FLOAT * columns * i),
+                    np.uintp(_FLOAT * columns * _SIDE),
                 )
             for k in range(outputs):
-                for half in range(0, _LANES, _SIDE):
+                for part in range(0, columns, _SIDE):
                     transpose(
-                        sums + np.uintp(_FLOAT * (_LANES * _SIDE * k + half)),
-                        np.uintp(_FLOAT * _LANES),
-                        out + np.uintp(_FLOAT * ((column + half) * lanes + k * n_blocks + j)),
+                        sums + np.uintp(_FLOAT * (columns * _SIDE * k + part)),
+                        np.uintp(_FLOAT * columns),
+                        out + np.uintp(_FLOAT * ((column + part) * lanes + k * n_blocks + j)),
                         np.uintp(_FLOAT * lanes),
                     )
+        column += columns
 
 
 @kernel
@@ -136,9 +141,12 @@ def _horizontal(
         while end < outputs and n_pairs[end] == n_pairs[begin]:
             end += 1
         # Where a run is no multiple of 16 long, it spills into the next, which is computed after it.
-        for lane in range(begin * n_blocks, end * n_blocks, _LANES):
+        lane = begin * n_blocks
+        while lane < end * n_blocks:
+            pair = n_pairs[begin] <= _SIDE // 2 and lane + _LANES < end * n_blocks
             multiply_band(
                 n_pairs[begin],
+                pair,
                 matrix,
                 source + np.uintp(_FLOAT * (first * lanes + lane)),
                 np.uintp(_FLOAT * lanes),
@@ -148,6 +156,7 @@ def _horizontal(
                 out + np.uintp(_FLOAT * lane),
                 np.uintp(_FLOAT * lanes),
             )
+            lane += 2 * _LANES if pair else _LANES
         begin = end
 
 

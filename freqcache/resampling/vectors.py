@@ -7,6 +7,7 @@ Nothing is checked here: see :mod:`freqcache.resampling.kernel`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final
 
 from llvmlite import ir
@@ -134,8 +135,8 @@ def multiply_block(_typing: Any, left: Any, right: Any, target: Any) -> Any:
     return types.void(types.uintp, types.uintp, types.uintp), generate
 
 
-def _product(outputs: int) -> Any:
-    """Return the product with a number of outputs: they stay in registers over the whole sum."""
+def _product(outputs: int, vectors: int = 1) -> Any:
+    """Return the product with a number of outputs and of vectors a row: they stay in registers over the whole sum."""
 
     @intrinsic
     def multiply(
@@ -157,8 +158,8 @@ def _product(outputs: int) -> Any:
 
         def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride = arguments
-            sums = [_variable(builder, _WIDE) for _ in range(outputs)]
-            for total in sums:
+            sums = [[_variable(builder, _WIDE) for _ in range(vectors)] for _ in range(outputs)]
+            for total in chain.from_iterable(sums):
                 builder.store(ir.Constant(_WIDE, [0.0] * LANES), total)
             weights_of_block, block, weights, row = (_variable(builder, _WORD) for _ in range(4))
             builder.store(matrix, weights_of_block)
@@ -168,18 +169,24 @@ def _product(outputs: int) -> Any:
                 builder.store(builder.load(block), row)
                 with cgutils.for_range(builder, inner):
                     at, here = builder.load(weights), builder.load(row)
-                    vector = builder.load(_at(builder, here, _WIDE), align=4)
-                    for k, total in enumerate(sums):
+                    row_vectors = [
+                        builder.load(_at(builder, builder.add(here, _bytes(4 * LANES * i)), _WIDE), align=4)
+                        for i in range(vectors)
+                    ]
+                    for k, totals in enumerate(sums):
                         weight = builder.load(_at(builder, builder.add(at, _bytes(4 * k)), _FLOAT), align=4)
-                        product = _multiply_add(builder, _splat(builder, weight, _WIDE), vector, builder.load(total))
-                        builder.store(product, total)
+                        weight = _splat(builder, weight, _WIDE)
+                        for vector, total in zip(row_vectors, totals, strict=True):
+                            builder.store(_multiply_add(builder, weight, vector, builder.load(total)), total)
                     builder.store(builder.add(at, _bytes(4 * SIDE)), weights)
                     builder.store(builder.add(here, row_stride), row)
                 next_weights = builder.add(builder.load(weights_of_block), _bytes(4 * SIDE * SIDE))
                 builder.store(next_weights, weights_of_block)
                 builder.store(builder.add(builder.load(block), block_stride), block)
-            for total in sums:
-                builder.store(builder.load(total), _at(builder, target, _WIDE), align=4)
+            for totals in sums:
+                for i, total in enumerate(totals):
+                    place = builder.add(target, _bytes(4 * LANES * i))
+                    builder.store(builder.load(total), _at(builder, place, _WIDE), align=4)
                 target = builder.add(target, target_stride)
             return context.get_dummy_value()
 
@@ -188,12 +195,14 @@ def _product(outputs: int) -> Any:
     return multiply
 
 
+_1x2, _2x2, _3x2, _4x2 = (_product(outputs, 2) for outputs in range(1, SIDE // 2 + 1))
 _1, _2, _3, _4, _5, _6, _7, _8 = (_product(outputs) for outputs in range(1, SIDE + 1))
 
 
 @kernel
 def multiply_band(
     outputs: int,
+    twice: bool,
     matrix: Any,
     rows: Any,
     block_stride: Any,
@@ -203,8 +212,19 @@ def multiply_band(
     target: Any,
     target_stride: Any,
 ) -> None:
-    """Apply the band of one output block to 16 columns: the first `outputs`, 1 to 8, of its eight rows."""
-    if outputs == 1:
+    """Apply the first `outputs`, 1 to 8, of the eight rows of an output block's band to 16 columns, or `twice` as many.
+
+    With more than 4 outputs, two vectors of each would not stay in registers: then `twice` must be false.
+    """
+    if twice and outputs == 1:
+        _1x2(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
+    elif twice and outputs == 2:
+        _2x2(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
+    elif twice and outputs == 3:
+        _3x2(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
+    elif twice:
+        _4x2(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
+    elif outputs == 1:
         _1(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
     elif outputs == 2:
         _2(matrix, rows, block_stride, row_stride, blocks, inner, target, target_stride)
