@@ -2,7 +2,7 @@
 
 Mirroring an image reverses the order of its blocks and negates the basis functions that are odd along that axis;
 transposing it transposes the grid and every block (Park & Johnson, "RGB no more", CVPR 2023). Shifts are by whole
-blocks: a finer one mixes frequencies, and is :mod:`freqcache.resample`'s. The same steps on NumPy arrays of single
+blocks: a finer one mixes frequencies, and is :mod:`freqcache.resampling`'s. The same steps on NumPy arrays of single
 images are :mod:`freqcache.orientation`'s.
 """
 
