@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
+from freqcache.batches import FrequencyBatch
 from freqcache.errors import StoreError
 from freqcache.quantization import dequantize
 from freqcache.resample import to_fixed_grid
@@ -98,6 +99,9 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         if isinstance(self._split, FixedSplit):
             steps = self._split.quantization[self.channels.indices]
         self.scale = torch.from_numpy(steps.copy())
+        # Whatever stands at the path later: its chunks are checked against what was read here, and all of this store.
+        self._split.open()
+        self.store.check_same()
 
     @property
     def split(self) -> str:
@@ -118,6 +122,11 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     def cache_path(self) -> str:
         """The store's absolute path, or its URL."""
         return self.store.location
+
+    @property
+    def has_grid(self) -> bool:
+        """Whether all items have the same grid: they do but for a native cache without `size`."""
+        return self.size is not None or isinstance(self._split, FixedSplit)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -165,14 +174,40 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     def __getitem__(self, index: int) -> tuple[Any, int]:
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, int]]:
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, int]] | FrequencyBatch:
         """Return several items at the cost of one read each row group; torch's DataLoader calls this."""
+        if not self.has_grid:
+            return self.read_batch(indices)
         checked = self._checked(indices)
-        labels = self.labels[checked].tolist()
-        if isinstance(self._split, NativeSplit) and self.size is None:
-            samples: Sequence[NativeSample] = self._split.read(self.slots[checked], self.channels, threads=self.threads)
-            return list(zip(samples, labels, strict=True))
-        return list(zip(self.read(checked), labels, strict=True))
+        return list(zip(self.read(checked), self.labels[checked].tolist(), strict=True))
+
+    def n_bytes(self, indices: npt.NDArray[np.integer[Any]]) -> int:
+        """Return the bytes that some items take in memory."""
+        if isinstance(self._split, NativeSplit) and not self.has_grid:
+            return self._split.n_bytes(self.slots[indices], self.channels)
+        rows, columns = self.grid
+        return len(indices) * len(self.channels) * rows * columns * self.dtype.itemsize
+
+    def read_batch(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> FrequencyBatch:
+        """Return items of a native cache, each at its own grids.
+
+        Parameters
+        ----------
+        indices : sequence of int
+            Items, in any order.
+
+        Raises
+        ------
+        StoreError
+            If the items have a common grid, or a chunk is missing or damaged.
+        """
+        if not isinstance(self._split, NativeSplit) or self.has_grid:
+            rows, columns = self.grid
+            msg = f"{self.store.location}: its items have a common grid of {rows}x{columns} blocks: use read"
+            raise StoreError(msg)
+        checked = self._checked(indices)
+        read = self._split.read(self.slots[checked], self.channels, threads=self.threads)
+        return FrequencyBatch.from_native(read, self.channels, self.labels[checked])
 
     def read(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]], out: Tensor | None = None) -> Tensor:
         """Return a batch of items' coefficients.
@@ -268,3 +303,32 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
             msg = f"index {outside[0]} is outside the {len(self)} samples of split {self.split!r}"
             raise IndexError(msg)
         return checked % max(1, len(self))
+
+
+def collate(items: list[tuple[Tensor, int]] | FrequencyBatch) -> tuple[Tensor | FrequencyBatch, Tensor]:
+    """Return a batch of a dataset's items and its labels: the ``collate_fn`` of a torch DataLoader.
+
+    Parameters
+    ----------
+    items : list of (Tensor, int) or FrequencyBatch
+        What :class:`FrequencyDataset` gives a DataLoader.
+
+    Returns
+    -------
+    coefficients : (batch, channels, block_rows, block_cols) tensor or FrequencyBatch
+        Items of a common grid stacked, others as they are.
+    labels : (batch,) int64 tensor
+
+    Raises
+    ------
+    TypeError
+        For native samples one by one: a dataset between the DataLoader and the :class:`FrequencyDataset` does not
+        pass on ``__getitems__``.
+    """
+    if isinstance(items, FrequencyBatch):
+        return items, items.labels
+    if isinstance(items[0][0], NativeSample):
+        msg = "samples of different grids cannot be stacked: give the DataLoader the dataset itself, or a size"
+        raise TypeError(msg)
+    coefficients, labels = default_collate(items)
+    return coefficients, labels
