@@ -2,7 +2,7 @@
 
 JPEG coefficients, cached by channel in Zarr v3, for training vision models. The names below are loaded when first
 used, so that ``import freqcache`` costs nothing: ``open``, ``build``, ``make_hot``, ``FrequencyDataset``,
-``FrequencyLoader`` and ``ChannelMask``.
+``FrequencyLoader``, ``FrequencyBatchSampler`` and ``ChannelMask``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from freqcache.building import BuildOptions, build
     from freqcache.building.hot import make_hot
     from freqcache.dataset import FrequencyDataset
-    from freqcache.loader import FrequencyLoader
+    from freqcache.loading.loader import FrequencyLoader
+    from freqcache.loading.sampler import FrequencyBatchSampler
     from freqcache.store import open_store as open  # noqa: A004  (the public name; see below)
     from freqcache_formats import Channel, ChannelMask
 
@@ -24,6 +25,7 @@ __all__ = [
     "BuildOptions",
     "Channel",
     "ChannelMask",
+    "FrequencyBatchSampler",
     "FrequencyDataset",
     "FrequencyLoader",
     "__version__",
@@ -36,8 +38,9 @@ _HOMES = {
     "BuildOptions": ("freqcache.building.options", "BuildOptions"),
     "Channel": ("freqcache_formats", "Channel"),
     "ChannelMask": ("freqcache_formats", "ChannelMask"),
+    "FrequencyBatchSampler": ("freqcache.loading.sampler", "FrequencyBatchSampler"),
     "FrequencyDataset": ("freqcache.dataset", "FrequencyDataset"),
-    "FrequencyLoader": ("freqcache.loader", "FrequencyLoader"),
+    "FrequencyLoader": ("freqcache.loading.loader", "FrequencyLoader"),
     "build": ("freqcache.building.run", "build"),
     "make_hot": ("freqcache.building.hot", "make_hot"),
     "open": ("freqcache.store", "open_store"),

@@ -7,7 +7,7 @@ chosen. Resampling to a common grid is :mod:`freqcache.resampling`'s.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
@@ -24,8 +24,9 @@ from freqcache_formats.mask import ChannelMask
 Positions = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
+# No collections.abc.Sequence: releases of torch that look for one first would take it apart to pin its memory.
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FrequencyBatch(Sequence[tuple[NativeSample, int]]):
+class FrequencyBatch:
     """Images read together; a sequence of (:class:`~freqcache.store.NativeSample`, label), which are views of it.
 
     Attributes
@@ -119,6 +120,47 @@ class FrequencyBatch(Sequence[tuple[NativeSample, int]]):
             height=np.full(images, 8 * rows, dtype=np.int32),
         )
 
+    @classmethod
+    def gather(cls, parts: Sequence[FrequencyBatch], part: Positions, row: Positions) -> FrequencyBatch:
+        """Return images of several batches as one, whose flat tensors hold them in order and nothing else.
+
+        Parameters
+        ----------
+        parts : sequence of FrequencyBatch
+            At least one, of the same channels and dtype, in main memory.
+        part, row : (images,) int
+            Of each image: its batch, and its place in that.
+        """
+        part, row = np.asarray(part, dtype=np.intp), np.asarray(row, dtype=np.intp)
+        first = parts[0]
+        geometry: dict[str, Any] = {}
+        for name in ("blocks", "sampling", "width", "height", "quantization", "labels"):
+            model = np.asarray(getattr(first, name))
+            geometry[name] = np.empty((len(part), *model.shape[1:]), dtype=model.dtype)
+        where = {k: np.flatnonzero(part == k) for k in np.unique(part).tolist()}
+        for k, here in where.items():
+            for name, values in geometry.items():
+                values[here] = np.asarray(getattr(parts[k], name))[row[here]]
+        sizes = _sizes(geometry["blocks"], first.channels)
+        ends = np.cumsum(sizes, axis=0)
+        starts = ends - sizes
+        flats = []
+        for component, like in enumerate(first.coefficients):
+            packed = np.empty(int(ends[-1, component]) if len(ends) else 0, dtype=like.numpy().dtype)
+            for k, here in where.items():
+                begins = parts[k].starts[row[here], component]
+                flat = parts[k].coefficients[component].numpy()
+                _copy_spans(flat, begins, starts[here, component], sizes[here, component], packed)
+            flats.append(torch.from_numpy(packed))
+        return replace(
+            first,
+            coefficients=tuple(flats),
+            starts=starts,
+            quantization=torch.from_numpy(geometry.pop("quantization")),
+            labels=torch.from_numpy(geometry.pop("labels")),
+            **geometry,
+        )
+
     @property
     def device(self) -> torch.device:
         """Where the coefficients are."""
@@ -127,10 +169,14 @@ class FrequencyBatch(Sequence[tuple[NativeSample, int]]):
     @property
     def n_bytes(self) -> int:
         """Bytes of the images' coefficients, whatever else their flat tensors hold."""
-        return int((self._sizes() * np.array([flat.element_size() for flat in self.coefficients])).sum())
+        widths = np.array([flat.element_size() for flat in self.coefficients])
+        return int((_sizes(self.blocks, self.channels) * widths).sum())
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    def __iter__(self) -> Iterator[tuple[NativeSample, int]]:
+        return (self[i] for i in range(len(self)))
 
     @overload
     def __getitem__(self, index: int) -> tuple[NativeSample, int]: ...
@@ -172,15 +218,7 @@ class FrequencyBatch(Sequence[tuple[NativeSample, int]]):
 
         Only for batches in main memory.
         """
-        sizes = self._sizes()
-        ends = np.cumsum(sizes, axis=0)
-        starts = ends - sizes
-        flats = []
-        for component, flat in enumerate(self.coefficients):
-            packed = np.empty(int(ends[-1, component]) if len(ends) else 0, dtype=flat.numpy().dtype)
-            _copy_spans(flat.numpy(), self.starts[:, component], starts[:, component], sizes[:, component], packed)
-            flats.append(torch.from_numpy(packed))
-        return replace(self, coefficients=tuple(flats), starts=starts)
+        return self.gather([self], np.zeros(len(self), dtype=np.intp), np.arange(len(self)))
 
     def pin_memory(self) -> FrequencyBatch:
         """Return the batch compacted in page-locked memory, from which copies to a GPU are asynchronous."""
@@ -198,12 +236,6 @@ class FrequencyBatch(Sequence[tuple[NativeSample, int]]):
             flats = tuple(change(flat) for flat in self.coefficients)
         return replace(self, coefficients=flats, quantization=change(self.quantization), labels=change(self.labels))
 
-    def _sizes(self) -> npt.NDArray[np.int64]:
-        """(images, 3) int64; the coefficients of each image's components."""
-        frequencies = np.array([len(f) for f in self.channels.frequencies])
-        sizes: npt.NDArray[np.int64] = self.blocks.astype(np.int64).prod(axis=2) * frequencies
-        return sizes
-
     def _plane(self, index: int, component: int) -> npt.NDArray[Any]:
         rows, columns = self.blocks[index, component].tolist()
         frequencies = len(self.channels.frequencies[component])
@@ -211,6 +243,13 @@ class FrequencyBatch(Sequence[tuple[NativeSample, int]]):
         flat = self.coefficients[component][start : start + frequencies * rows * columns]
         plane: npt.NDArray[Any] = flat.cpu().numpy().reshape(frequencies, rows, columns)
         return plane
+
+
+def _sizes(blocks: npt.NDArray[np.int32], channels: ChannelMask) -> npt.NDArray[np.int64]:
+    """Return (images, 3) int64; the coefficients of each image's components."""
+    frequencies = np.array([len(f) for f in channels.frequencies])
+    sizes: npt.NDArray[np.int64] = blocks.astype(np.int64).prod(axis=2) * frequencies
+    return sizes
 
 
 @kernel

@@ -3,7 +3,7 @@
 Items are what the store holds: quantized integers of a fixed cache, to be scaled on the device; or, of a native
 cache, either each component at its own grid, or (with `size`) the image resized and cropped to a common grid by
 the linear operator of :mod:`freqcache.resampling`. With a `crop`, which a transform does later on the device, the
-frequencies that it needs are read. Batching and order are :mod:`freqcache.loader`'s; augmentation and normalization
+frequencies that it needs are read. Batching and order are :mod:`freqcache.loading`'s; augmentation and normalization
 are modules of :mod:`freqcache.transforms`.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from freqcache.batches import FrequencyBatch
 from freqcache.crops import CentreCrop, Crop
@@ -128,6 +128,9 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         if isinstance(self._split, FixedSplit):
             steps = self._split.quantization[self.held_channels.indices]
         self.scale = torch.from_numpy(steps.copy())
+        # Whatever stands at the path later: its chunks are checked against what was read here, and all of this store.
+        self._split.open()
+        self.store.check_same()
 
     @property
     def split(self) -> str:
@@ -148,6 +151,11 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     def cache_path(self) -> str:
         """The store's absolute path, or its URL."""
         return self.store.location
+
+    @property
+    def has_grid(self) -> bool:
+        """Whether all items have the same grid: they do but for a native cache without `size`."""
+        return self.size is not None or isinstance(self._split, FixedSplit)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -214,15 +222,19 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     def __getitem__(self, index: int) -> tuple[Any, int]:
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, int]]:
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, int]] | FrequencyBatch:
         """Return several items at the cost of one read each row group; torch's DataLoader calls this."""
+        if not self.has_grid:
+            return self.read_batch(indices)
         checked = self._checked(indices)
-        labels = self.labels[checked].tolist()
-        if isinstance(self._split, NativeSplit) and self.size is None:
-            held = self.held_channels
-            samples: Sequence[NativeSample] = self._split.read(self.slots[checked], held, threads=self.threads)
-            return list(zip(samples, labels, strict=True))
-        return list(zip(self.read(checked), labels, strict=True))
+        return list(zip(self.read(checked), self.labels[checked].tolist(), strict=True))
+
+    def n_bytes(self, indices: npt.NDArray[np.integer[Any]]) -> int:
+        """Return the bytes that some items take in memory."""
+        if isinstance(self._split, NativeSplit) and not self.has_grid:
+            return self._split.n_bytes(self.slots[indices], self.held_channels)
+        rows, columns = self.grid
+        return len(indices) * len(self.held_channels) * rows * columns * self.dtype.itemsize
 
     def read_batch(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> FrequencyBatch:
         """Return items as they are read: :attr:`source_channels`, not yet resized.
@@ -349,3 +361,32 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
             msg = f"index {outside[0]} is outside the {len(self)} samples of split {self.split!r}"
             raise IndexError(msg)
         return checked % max(1, len(self))
+
+
+def collate(items: list[tuple[Tensor, int]] | FrequencyBatch) -> tuple[Tensor | FrequencyBatch, Tensor]:
+    """Return a batch of a dataset's items and its labels: the ``collate_fn`` of a torch DataLoader.
+
+    Parameters
+    ----------
+    items : list of (Tensor, int) or FrequencyBatch
+        What :class:`FrequencyDataset` gives a DataLoader.
+
+    Returns
+    -------
+    coefficients : (batch, channels, block_rows, block_cols) tensor or FrequencyBatch
+        Items of a common grid stacked, others as they are.
+    labels : (batch,) int64 tensor
+
+    Raises
+    ------
+    TypeError
+        For native samples one by one: a dataset between the DataLoader and the :class:`FrequencyDataset` does not
+        pass on ``__getitems__``.
+    """
+    if isinstance(items, FrequencyBatch):
+        return items, items.labels
+    if isinstance(items[0][0], NativeSample):
+        msg = "samples of different grids cannot be stacked: give the DataLoader the dataset itself, or a size"
+        raise TypeError(msg)
+    coefficients, labels = default_collate(items)
+    return coefficients, labels

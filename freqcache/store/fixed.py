@@ -31,6 +31,10 @@ class FixedSplit(Split):
             raise StoreError(msg)
         return reader
 
+    def open(self) -> None:
+        """Read what reading samples needs to know: see :meth:`Split.open`."""
+        _ = self._reader, self.quantization
+
     @property
     def grid(self) -> tuple[int, int]:
         """Block rows and columns of every sample."""

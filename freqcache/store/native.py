@@ -39,6 +39,16 @@ class NativeSplit(Split):
         names = ("offset", "blocks", "quantization", "sampling", "width", "height")
         return {name: self.values(name) for name in names}
 
+    def open(self) -> None:
+        """Read what reading samples needs to know: see :meth:`Split.open`."""
+        _ = self._readers, self._geometry
+
+    def n_bytes(self, slots: Slots, mask: ChannelMask) -> int:
+        """Return the bytes that the masked channels of some slots take in memory."""
+        grids = self._geometry["blocks"][self._present(slots)].astype(np.int64)
+        frequencies = [len(f) for f in mask.frequencies]
+        return int((grids.prod(axis=2) * frequencies).sum()) * np.dtype(NATIVE_DTYPE).itemsize
+
     def read(self, slots: Slots, mask: ChannelMask, *, threads: int = 1) -> NativeBatch:
         """Read the masked channels of some slots.
 

@@ -63,6 +63,13 @@ class Split:
         """Return the number of samples in the split."""
         return self.metadata.samples
 
+    def open(self) -> None:
+        """Read what reading samples needs to know, which otherwise happens at the first read.
+
+        From then on a shard of another store in this one's place is refused.
+        """
+        raise NotImplementedError
+
     @property
     def statistics(self) -> Statistics:
         """Of the dequantized coefficients, per channel."""

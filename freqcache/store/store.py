@@ -89,6 +89,19 @@ class Store:
         """Class names by label."""
         return self.metadata.classes
 
+    def check_same(self) -> None:
+        """Look whether this store still stands at its place.
+
+        Raises
+        ------
+        StoreError
+            If another one does, or none.
+        """
+        found = StoreMetadata.from_dict(read_attributes(self.place)).id
+        if found != self.id:
+            msg = f"{self.location}: replaced by the store {found} while it was in use; open it again"
+            raise StoreError(msg)
+
     def __getitem__(self, split: str) -> FixedSplit | NativeSplit:
         """Return a split.
 

@@ -2,7 +2,7 @@
 
 A cache with a ``train`` split validates on ``val``, or else on ``test``. A cache with one split only has a
 share of each class held out, the same images for every seed. Reading is :mod:`freqcache.dataset`'s and
-:mod:`freqcache.loader`'s.
+:mod:`freqcache.loading.loader`'s.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from freqcache.dataset import FrequencyDataset
 from freqcache.errors import TrainingError
-from freqcache.loader import FrequencyLoader
+from freqcache.loading.loader import FrequencyLoader
 from freqcache.store import open_store
 from freqcache.training.config import RunConfig
 from freqcache_formats.mask import ChannelMask

@@ -9,7 +9,7 @@ from photographs import write_tree
 
 import freqcache
 from freqcache import FrequencyDataset, FrequencyLoader
-from freqcache.loader import Access
+from freqcache.loading.loader import Access
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,8 @@ def visited(dataset: FrequencyDataset, loader: FrequencyLoader) -> tuple[list[in
 
 @pytest.mark.parametrize("access", ["memory", "groups", "random"])
 @pytest.mark.parametrize("window", [1, 20, 1024])
-def test_every_item_once_an_epoch(
-    dataset: FrequencyDataset, access: Access, window: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("freqcache.loader._WINDOW", window)
-    loader = FrequencyLoader(dataset, 7, shuffle=True, seed=3, access=access)
+def test_every_item_once_an_epoch(dataset: FrequencyDataset, access: Access, window: int) -> None:
+    loader = FrequencyLoader(dataset, 7, shuffle=True, seed=3, access=access, window=window)
     orders = []
     for epoch in (0, 1):
         loader.set_epoch(epoch)
@@ -86,7 +83,7 @@ def test_streamed_row_groups_are_read_once(
 
 def test_small_splits_are_held_in_memory(dataset: FrequencyDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     assert FrequencyLoader(dataset, 7, shuffle=True).access == "memory"
-    monkeypatch.setattr("freqcache.loader.IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("freqcache.loading.loader.IN_MEMORY_BYTES", 1000)
     assert FrequencyLoader(dataset, 7, shuffle=True).access == "groups"
 
 

@@ -37,17 +37,22 @@ class MemoryDataset:
     def __init__(self, cache: MemoryCache, split: str, channels: Any = None) -> None:
         self.cache, self.split = cache, split
         self.channels = ChannelMask.load("192" if channels is None else channels)
+        self.held_channels = self.channels
         self.held = torch.from_numpy(cache.splits[split].stored)
         self.labels = cache.splits[split].labels
         self.classes, self.cache_id, self.cache_path = cache.classes, cache.id, cache.path
         self.scale = torch.from_numpy(cache.scale[self.channels.indices])
         self.grid = (self.held.shape[2], self.held.shape[3])
+        self.has_grid = True
         self.dtype = self.held.dtype
         self.row_groups = np.arange(len(self.labels)) // 16
         self.bytes_per_image = 10.0 * len(self.channels)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def n_bytes(self, indices: np.ndarray) -> int:
+        return len(indices) * len(self.channels) * self.grid[0] * self.grid[1] * self.dtype.itemsize
 
     def read(self, indices: Sequence[int], out: torch.Tensor | None = None) -> torch.Tensor:
         values = self.held[torch.as_tensor(np.asarray(indices))][:, torch.as_tensor(self.channels.indices)]

@@ -214,7 +214,7 @@ def test_a_degenerate_ranking_writes_no_mask_and_says_so(cache, tmp_path):
 
 def test_a_collapse_is_said(cache, tmp_path):
     reporter = Recorder()
-    train(replace(GATED, lam=5.0, lr=0.3, epochs=6), out=tmp_path / "run", k=5, reporter=reporter)
+    train(replace(GATED, lam=5.0, lr=0.2, epochs=12), out=tmp_path / "run", k=5, reporter=reporter)
     assert any("everything has closed" in warning for warning in reporter.warnings)
     assert any("degenerate" in warning and "lower --lam" in warning for warning in reporter.warnings)
 
