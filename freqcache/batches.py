@@ -1,13 +1,14 @@
 """A batch as it was read: quantized integers of each component at its own grid, and what is needed to use them.
 
-Images of a native cache have their own sizes, so a batch of them is three flat arrays and a few numbers an image. The
-coefficients move to a device as the one or two bytes that they are; geometry stays in main memory, where crops are
-chosen. Resampling to a common grid is :mod:`freqcache.resampling`'s.
+Images of a native cache have their own sizes, so a batch of them is flat arrays and a few numbers an image. A shuffled
+batch is made of images that were read with others: it refers to the arrays that they were read to, and copies nothing
+before it moves. The coefficients move to a device as the one or two bytes that they are; geometry stays in main memory,
+where crops are chosen. Resampling to a common grid is :mod:`freqcache.resampling`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
@@ -21,6 +22,7 @@ from freqcache.store import NativeBatch, NativeSample
 from freqcache_formats.channels import N_COMPONENTS, N_FREQUENCIES
 from freqcache_formats.mask import ChannelMask
 
+Flats = tuple[Tensor, ...]
 Positions = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 
@@ -33,15 +35,17 @@ class FrequencyBatch:
     ----------
     channels : ChannelMask
         The channels held.
-    coefficients : tuple of three flat int8 or int16 tensors
-        Of Y, Cb and Cr, quantized: an image's part is (frequencies, block_rows, block_cols), the frequencies those of
-        `channels` in zigzag order.
+    parts : tuple of tuples of three flat int8 or int16 tensors
+        Of Y, Cb and Cr each, quantized: an image's share is (frequencies, block_rows, block_cols), the frequencies
+        those of `channels` in zigzag order. All of one dtype and on one device; only in main memory more than one part.
+    part : (images,) intp array
+        The part of each image.
     quantization : (images, 3, 64) float32 tensor
         Steps of all frequencies, zigzag order; on the device of the coefficients.
     labels : (images,) int64 tensor
         On the device of the coefficients.
     starts : (images, 3) int64 array
-        Where each image's part of each component begins.
+        Where each image's share of each component begins in its part.
     blocks : (images, 3, 2) int32 array
         Block rows and columns.
     sampling : (images, 3, 2) uint8 array
@@ -51,7 +55,8 @@ class FrequencyBatch:
     """
 
     channels: ChannelMask
-    coefficients: tuple[Tensor, ...]
+    parts: tuple[Flats, ...]
+    part: npt.NDArray[np.intp]
     quantization: Tensor
     labels: Tensor
     starts: npt.NDArray[np.int64]
@@ -65,7 +70,8 @@ class FrequencyBatch:
         """Wrap what a native split read, without copying the coefficients."""
         return cls(
             channels=channels,
-            coefficients=tuple(torch.from_numpy(flat) for flat in batch.coefficients),
+            parts=(tuple(torch.from_numpy(flat) for flat in batch.coefficients),),
+            part=np.zeros(len(batch), dtype=np.intp),
             quantization=torch.from_numpy(batch.quantization.astype(np.float32)),
             labels=torch.from_numpy(labels),
             starts=batch.starts,
@@ -110,7 +116,8 @@ class FrequencyBatch:
         steps[torch.from_numpy(channels.indices)] = scale.to(coefficients.device, torch.float32)
         return cls(
             channels=channels,
-            coefficients=(coefficients.view(-1),) * N_COMPONENTS,
+            parts=((coefficients.view(-1),) * N_COMPONENTS,),
+            part=np.zeros(images, dtype=np.intp),
             quantization=steps.view(1, N_COMPONENTS, N_FREQUENCIES).expand(images, -1, -1),
             labels=torch.zeros(images, dtype=torch.int64) if labels is None else labels,
             starts=(np.arange(images)[:, None] * held + firsts) * (rows * columns),
@@ -121,56 +128,40 @@ class FrequencyBatch:
         )
 
     @classmethod
-    def gather(cls, parts: Sequence[FrequencyBatch], part: Positions, row: Positions) -> FrequencyBatch:
-        """Return images of several batches as one, whose flat tensors hold them in order and nothing else.
+    def join(cls, batches: Sequence[FrequencyBatch], batch: Positions, row: Positions) -> FrequencyBatch:
+        """Return images of several batches as one, without copying their coefficients.
 
         Parameters
         ----------
-        parts : sequence of FrequencyBatch
+        batches : sequence of FrequencyBatch
             At least one, of the same channels and dtype, in main memory.
-        part, row : (images,) int
+        batch, row : (images,) int
             Of each image: its batch, and its place in that.
         """
-        part, row = np.asarray(part, dtype=np.intp), np.asarray(row, dtype=np.intp)
-        first = parts[0]
-        geometry: dict[str, Any] = {}
-        for name in ("blocks", "sampling", "width", "height", "quantization", "labels"):
-            model = np.asarray(getattr(first, name))
-            geometry[name] = np.empty((len(part), *model.shape[1:]), dtype=model.dtype)
-        where = {k: np.flatnonzero(part == k) for k in np.unique(part).tolist()}
-        for k, here in where.items():
-            for name, values in geometry.items():
-                values[here] = np.asarray(getattr(parts[k], name))[row[here]]
-        sizes = _sizes(geometry["blocks"], first.channels)
-        ends = np.cumsum(sizes, axis=0)
-        starts = ends - sizes
-        flats = []
-        for component, like in enumerate(first.coefficients):
-            packed = np.empty(int(ends[-1, component]) if len(ends) else 0, dtype=like.numpy().dtype)
-            for k, here in where.items():
-                begins = parts[k].starts[row[here], component]
-                flat = parts[k].coefficients[component].numpy()
-                _copy_spans(flat, begins, starts[here, component], sizes[here, component], packed)
-            flats.append(torch.from_numpy(packed))
-        return replace(
-            first,
-            coefficients=tuple(flats),
-            starts=starts,
-            quantization=torch.from_numpy(geometry.pop("quantization")),
-            labels=torch.from_numpy(geometry.pop("labels")),
-            **geometry,
-        )
+        number, place = np.asarray(batch, dtype=np.intp), np.asarray(row, dtype=np.intp)
+        firsts = np.cumsum([0, *(len(b.parts) for b in batches)])
+        values: dict[str, Any] = {}
+        for name in ("part", "starts", "blocks", "sampling", "width", "height", "quantization", "labels"):
+            model = np.asarray(getattr(batches[0], name))
+            values[name] = np.empty((len(number), *model.shape[1:]), dtype=model.dtype)
+        for k in np.unique(number).tolist():
+            here = np.flatnonzero(number == k)
+            for name, out in values.items():
+                out[here] = np.asarray(getattr(batches[k], name))[place[here]]
+            values["part"][here] += firsts[k]
+        values |= {name: torch.from_numpy(values[name]) for name in ("quantization", "labels")}
+        parts = tuple(part for one in batches for part in one.parts)
+        return replace(batches[0], parts=parts, **values)._without_unused()
 
     @property
     def device(self) -> torch.device:
         """Where the coefficients are."""
-        return self.coefficients[0].device
+        return self.parts[0][0].device
 
     @property
     def n_bytes(self) -> int:
         """Bytes of the images' coefficients, whatever else their flat tensors hold."""
-        widths = np.array([flat.element_size() for flat in self.coefficients])
-        return int((_sizes(self.blocks, self.channels) * widths).sum())
+        return int(_sizes(self.blocks, self.channels).sum()) * self.parts[0][0].element_size()
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -205,42 +196,64 @@ class FrequencyBatch:
         """Return some of the images, in the order of `positions`; they share the flat tensors with this batch."""
         chosen = np.asarray(positions, dtype=np.intp)
         there = torch.from_numpy(chosen)
-        geometry = {name: getattr(self, name)[chosen] for name in ("starts", "blocks", "sampling", "width", "height")}
-        return replace(
+        names = ("part", "starts", "blocks", "sampling", "width", "height")
+        selected = replace(
             self,
             quantization=self.quantization[there.to(self.device)],
             labels=self.labels[there.to(self.labels.device)],
-            **geometry,
+            **{name: getattr(self, name)[chosen] for name in names},
         )
+        return selected._without_unused()
 
     def compact(self) -> FrequencyBatch:
-        """Return a batch whose flat tensors hold its images and nothing else, each component by itself.
+        """Return a batch of one part that holds its images in order and nothing else, each component by itself.
 
         Only for batches in main memory.
         """
-        return self.gather([self], np.zeros(len(self), dtype=np.intp), np.arange(len(self)))
+        sizes = _sizes(self.blocks, self.channels)
+        ends = np.cumsum(sizes, axis=0)
+        starts = ends - sizes
+        dtype = self.parts[0][0].numpy().dtype
+        packed = [np.empty(n, dtype=dtype) for n in (ends[-1].tolist() if len(ends) else [0] * N_COMPONENTS)]
+        for k, flats in enumerate(self.parts):
+            here = np.flatnonzero(self.part == k)
+            for c, (flat, out) in enumerate(zip(flats, packed, strict=True)):
+                _copy_spans(flat.numpy(), self.starts[here, c], starts[here, c], sizes[here, c], out)
+        part = np.zeros(len(self), dtype=np.intp)
+        return replace(self, parts=(tuple(torch.from_numpy(out) for out in packed),), part=part, starts=starts)
 
     def pin_memory(self) -> FrequencyBatch:
         """Return the batch compacted in page-locked memory, from which copies to a GPU are asynchronous."""
         return self.compact()._mapped(Tensor.pin_memory)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> FrequencyBatch:
-        """Return the batch with its tensors on a device."""
-        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        """Return the batch with its tensors on a device; there it is of one part."""
+        if torch.device(device).type == self.device.type == "cpu":
+            return self
+        batch = self.compact() if self.device.type == "cpu" and not self._is_compact else self
+        return batch._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-    def _mapped(self, change: Any) -> FrequencyBatch:
-        first = self.coefficients[0]
-        if all(flat is first for flat in self.coefficients):
-            flats: tuple[Tensor, ...] = (change(first),) * len(self.coefficients)
-        else:
-            flats = tuple(change(flat) for flat in self.coefficients)
-        return replace(self, coefficients=flats, quantization=change(self.quantization), labels=change(self.labels))
+    @property
+    def _is_compact(self) -> bool:
+        held = {id(flat): len(flat) for flats in self.parts for flat in flats}
+        return len(self.parts) == 1 and sum(held.values()) == _sizes(self.blocks, self.channels).sum()
+
+    def _without_unused(self) -> FrequencyBatch:
+        """Let go of parts that no image is in, but for one."""
+        used, part = np.unique(self.part, return_inverse=True)
+        parts = tuple(self.parts[k] for k in used.tolist()) or self.parts[:1]
+        return replace(self, parts=parts, part=part.astype(np.intp))
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> FrequencyBatch:
+        moved = {id(flat): change(flat) for flats in self.parts for flat in flats}
+        parts = tuple(tuple(moved[id(flat)] for flat in flats) for flats in self.parts)
+        return replace(self, parts=parts, quantization=change(self.quantization), labels=change(self.labels))
 
     def _plane(self, index: int, component: int) -> npt.NDArray[Any]:
         rows, columns = self.blocks[index, component].tolist()
         frequencies = len(self.channels.frequencies[component])
         start = int(self.starts[index, component])
-        flat = self.coefficients[component][start : start + frequencies * rows * columns]
+        flat = self.parts[self.part[index]][component][start : start + frequencies * rows * columns]
         plane: npt.NDArray[Any] = flat.cpu().numpy().reshape(frequencies, rows, columns)
         return plane
 

@@ -26,6 +26,7 @@ from freqcache.crops import CentreCrop, Crop
 from freqcache.errors import StoreError
 from freqcache.resampling.operator import resample
 from freqcache.store import FixedSplit, NativeSample, NativeSplit, Store, open_store
+from freqcache.store.native import Allocate
 from freqcache.superset import TOLERANCE, Policy, Reading, Sizes, check_policy, plan_reading
 from freqcache_formats.channels import N_COMPONENTS
 from freqcache_formats.layout import BLOCK_SIZE
@@ -236,25 +237,32 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         rows, columns = self.grid
         return len(indices) * len(self.held_channels) * rows * columns * self.dtype.itemsize
 
-    def read_batch(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> FrequencyBatch:
+    def read_batch(
+        self, indices: Sequence[int] | npt.NDArray[np.integer[Any]], *, allocate: Allocate = np.empty
+    ) -> FrequencyBatch:
         """Return items as they are read: :attr:`source_channels`, not yet resized.
 
         Parameters
         ----------
         indices : sequence of int
             Items, in any order.
+        allocate : callable
+            Makes the memory for native items: see :meth:`freqcache.store.NativeSplit.read`.
 
         Raises
         ------
         StoreError
             If a chunk is missing or damaged.
         """
-        return self._read_channels(self._checked(indices), self.source_channels)
+        return self._read_channels(self._checked(indices), self.source_channels, allocate)
 
-    def _read_channels(self, items: npt.NDArray[np.intp], channels: ChannelMask) -> FrequencyBatch:
+    def _read_channels(
+        self, items: npt.NDArray[np.intp], channels: ChannelMask, allocate: Allocate = np.empty
+    ) -> FrequencyBatch:
         slots, labels = self.slots[items], self.labels[items]
         if isinstance(self._split, NativeSplit):
-            return FrequencyBatch.from_native(self._split.read(slots, channels, threads=self.threads), channels, labels)
+            read = self._split.read(slots, channels, threads=self.threads, allocate=allocate)
+            return FrequencyBatch.from_native(read, channels, labels)
         dense = torch.from_numpy(self._split.read(slots, channels, threads=self.threads))
         steps = torch.from_numpy(self._split.quantization[channels.indices])
         return FrequencyBatch.from_dense(dense, channels, steps, torch.from_numpy(labels))

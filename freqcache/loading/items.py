@@ -14,6 +14,7 @@ from torch import Tensor
 
 from freqcache.batches import FrequencyBatch
 from freqcache.dataset import FrequencyDataset
+from freqcache.loading.buffers import Buffers
 from freqcache.loading.order import Positions
 from freqcache.loading.portions import plan_reads
 
@@ -97,17 +98,20 @@ class NativeItems:
 
     def __init__(self, dataset: FrequencyDataset) -> None:
         self._dataset = dataset
+        self._buffers = Buffers()
 
     def read(self, indices: Positions) -> FrequencyBatch:
-        """Return items."""
-        return self._dataset.read_batch(indices)
+        """Return items, in memory that is used again once no batch refers to it."""
+        return self._dataset.read_batch(indices, allocate=self._buffers.take)
 
-    hold = read
+    def hold(self, indices: Positions) -> FrequencyBatch:
+        """Return items in memory of their own."""
+        return self._dataset.read_batch(indices)
 
     def gather(self, parts: Sequence[FrequencyBatch], part: Positions, row: Positions) -> FrequencyBatch:
         """Return items: see :class:`Items`."""
         chosen, number = np.unique(part, return_inverse=True)
-        return FrequencyBatch.gather([parts[k] for k in chosen.tolist()], number, row)
+        return FrequencyBatch.join([parts[k] for k in chosen.tolist()], number, row)
 
     def release(self, part: FrequencyBatch) -> None:
         """Do nothing: a part's memory goes with it."""

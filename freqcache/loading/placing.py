@@ -93,6 +93,6 @@ def _tensors(sent: Sent) -> Iterator[Tensor]:
     yield sent.labels
     batch = sent.coefficients
     if isinstance(batch, FrequencyBatch):
-        yield from (*batch.coefficients, batch.quantization, batch.labels)
+        yield from (*batch.parts[0], batch.quantization, batch.labels)
     else:
         yield batch

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,13 @@ from freqcache.store.threads import run_all
 
 Float32Array = npt.NDArray[np.float32]
 
-_PARTS_A_THREAD = 4
+_PIECES_A_THREAD = 4
 
 
 def resample_arrays(
-    flats: Sequence[npt.NDArray[Any]],
+    parts: Sequence[Sequence[npt.NDArray[Any]]],
     *,
+    part: npt.NDArray[np.intp],
     starts: npt.NDArray[np.int64],
     blocks: npt.NDArray[np.int32],
     sampling: npt.NDArray[np.uint8],
@@ -38,8 +38,8 @@ def resample_arrays(
 
     Parameters
     ----------
-    flats, starts, blocks, sampling
-        As in :class:`freqcache.batches.FrequencyBatch`; three arrays of one dtype.
+    parts, part, starts, blocks, sampling
+        As in :class:`freqcache.batches.FrequencyBatch`; three arrays of one dtype each.
     steps : (images, 3, 8, 8) float32
         [image, component, u, v].
     axes : (images, 3, 2) AXIS
@@ -61,10 +61,14 @@ def resample_arrays(
     images = len(starts)
     present = sampling[:, :, 0] > 0
     sizes = blocks.astype(np.int64).prod(axis=2) * plan.n_read * present
-    lengths = np.array([len(flat) for flat in flats])
-    outside = present & (sizes > 0) & ((starts < 0) | (starts + sizes > lengths))
-    if outside.any() or not len(blocks) == len(sampling) == len(steps) == len(axes) == len(out) == images:
-        msg = f"the batch of {images} images is inconsistent: parts lie outside its arrays, or arrays differ in length"
+    same = len(blocks) == len(sampling) == len(steps) == len(axes) == len(out) == len(part) == images
+    lengths = np.array([[len(flat) for flat in flats] for flats in parts])
+    if not same or (images and not 0 <= part.min() <= part.max() < len(parts)):
+        msg = f"the batch of {images} images is inconsistent: its arrays differ in length, or parts are missing"
+        raise ValueError(msg)
+    outside = present & (sizes > 0) & ((starts < 0) | (starts + sizes > lengths[part]))
+    if outside.any():
+        msg = f"the batch is inconsistent: blocks of image {np.argwhere(outside)[0, 0]} lie outside its arrays"
         raise ValueError(msg)
     if not (out.flags.c_contiguous and out.shape[3] == scale.shape[1] == offset.shape[1] == len(plan.channels)):
         msg = f"expected C-contiguous output and factors of {len(plan.channels)} channels, found shape {out.shape}"
@@ -75,16 +79,19 @@ def resample_arrays(
     if images == 0:
         return
     failed: list[int] = []
+    geometry = (starts, np.ascontiguousarray(blocks), np.ascontiguousarray(sampling), steps, axes)
 
-    def run(begin: int, end: int) -> None:
-        arrays = (starts, np.ascontiguousarray(blocks), np.ascontiguousarray(sampling), steps, axes)
-        image = resample(begin, end, tuple(flats), *arrays, plan, dct_matrix(), scale, offset, out)
+    def run(flats: Sequence[npt.NDArray[Any]], numbers: npt.NDArray[np.int64]) -> None:
+        image = resample(numbers, tuple(flats), *geometry, plan, dct_matrix(), scale, offset, out)
         if image >= 0:
             failed.append(image)
 
-    parts = min(images, 1 if threads == 1 else threads * _PARTS_A_THREAD)
-    cuts = np.linspace(0, images, parts + 1).astype(int)
-    run_all([partial(run, int(a), int(b)) for a, b in pairwise(cuts)], threads)
+    work = []
+    for k, flats in enumerate(parts):
+        numbers = np.flatnonzero(part == k).astype(np.int64)
+        pieces = min(len(numbers), 1 if threads == 1 else threads * _PIECES_A_THREAD)
+        work += [partial(run, flats, piece) for piece in np.array_split(numbers, pieces)] if pieces else []
+    run_all(work, threads)
     if failed:
         image = min(failed)
         msg = f"a box reaches too far beyond the {axes[image]['high'].max()} samples of image {image}"

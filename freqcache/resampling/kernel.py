@@ -162,8 +162,7 @@ def _horizontal(
 
 @kernel
 def resample(
-    begin: int,
-    end: int,
+    images: Int64Array,
     flats: Any,
     starts: Int64Array,
     blocks: npt.NDArray[np.int32],
@@ -176,10 +175,12 @@ def resample(
     offset: Float32Array,
     out: Float32Array,
 ) -> int:
-    """Resample images ``begin..end - 1`` of a batch.
+    """Resample some images of a batch.
 
     Parameters
     ----------
+    images : (n,) int64
+        Their numbers.
     flats : tuple of three flat int8, int16 or float32 arrays
         Y, Cb, Cr: see :class:`freqcache.batches.FrequencyBatch`, as for starts, blocks and sampling.
     steps : (images, 3, 8, 8) float32
@@ -205,7 +206,7 @@ def resample(
     extents = np.zeros((3, 2, 3), dtype=np.int64)  # width of the band, first source block, source blocks
 
     widest = tall = broad = 1
-    for image in range(begin, end):
+    for image in images:
         for component in range(3):
             if sampling[image, component, 0] == 0 or plan.n_out[component, 0] == 0:
                 continue
@@ -213,7 +214,7 @@ def resample(
                 first = place_first[component, axis, : (across if axis else down)]
                 n_wide = place_band(axes[image, component, axis], first)
                 if n_wide == 0:
-                    return image
+                    return int(image)
                 widest = max(widest, n_wide)
                 n_source = first.max() + n_wide - first.min()
                 if axis:
@@ -233,7 +234,7 @@ def resample(
     factor, addend = np.zeros(n_padded, dtype=np.float32), np.zeros(n_padded, dtype=np.float32)
     corner = np.empty((_SIDE, _SIDE), dtype=np.float32)
 
-    for image in range(begin, end):
+    for image in images:
         for component in range(3):
             outputs = plan.n_out[component, 0]
             extents[component, 1, 0] = 0
@@ -252,7 +253,7 @@ def resample(
                     # The same geometry, and its outputs come first there: nothing to compute.
                     _copy(horizontal_bands[other] if axis else vertical_bands[other], n_wide, bands)
                 elif not fill_band(record, first, n_wide, dct, plan.basis[component, axis], samples, bands):
-                    return image
+                    return int(image)
             lanes = outputs * down + _LANES
             width = _rounded_up(extents[component, 1, 2], _LANES)
             target = np.uintp(turned[component].ctypes.data)

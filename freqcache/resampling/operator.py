@@ -69,7 +69,7 @@ def resample(
         offset = torch.zeros((1, len(channels)), device=batch.device)
     if batch.device.type != "cpu":
         dequantized = resample_tensors(
-            batch.coefficients,
+            batch.parts[0],
             starts=batch.starts,
             blocks=batch.blocks,
             sampling=batch.sampling,
@@ -82,7 +82,8 @@ def resample(
         return mapped.contiguous(memory_format=torch.channels_last)
     out = torch.empty((len(batch), *crops.grid, len(channels)))
     resample_arrays(
-        [flat.numpy() for flat in batch.coefficients],
+        [[flat.numpy() for flat in flats] for flats in batch.parts],
+        part=batch.part,
         starts=np.ascontiguousarray(batch.starts),
         blocks=batch.blocks,
         sampling=batch.sampling,

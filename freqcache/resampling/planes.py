@@ -245,7 +245,8 @@ def _resampled(
             tables[0, component] = table[_PLACES]
     out = np.empty((1, *grid, len(channels)), dtype=np.float32)
     resample_arrays(
-        [*flats, *[flats[0]] * (N_COMPONENTS - len(flats))],
+        [[*flats, *[flats[0]] * (N_COMPONENTS - len(flats))]],
+        part=np.zeros(1, dtype=np.intp),
         starts=np.zeros((1, N_COMPONENTS), dtype=np.int64),
         blocks=blocks,
         sampling=present,

@@ -18,6 +18,8 @@ from freqcache_formats.channels import N_FREQUENCIES
 from freqcache_formats.layout import COLUMNS, NATIVE_DTYPE, NATIVE_SAMPLE_ARRAYS
 from freqcache_formats.mask import ChannelMask
 
+Allocate = Callable[[int, type[np.int16]], npt.NDArray[Any]]
+
 
 class NativeSplit(Split):
     """A split whose samples keep their own grids and quantization tables."""
@@ -49,7 +51,7 @@ class NativeSplit(Split):
         frequencies = [len(f) for f in mask.frequencies]
         return int((grids.prod(axis=2) * frequencies).sum()) * np.dtype(NATIVE_DTYPE).itemsize
 
-    def read(self, slots: Slots, mask: ChannelMask, *, threads: int = 1) -> NativeBatch:
+    def read(self, slots: Slots, mask: ChannelMask, *, threads: int = 1, allocate: Allocate = np.empty) -> NativeBatch:
         """Read the masked channels of some slots.
 
         Parameters
@@ -60,6 +62,8 @@ class NativeSplit(Split):
             The channels.
         threads : int
             Row groups of a component read at a time.
+        allocate : callable
+            Makes the flat arrays of the batch: takes a length and a dtype, returns an array that may hold anything.
 
         Returns
         -------
@@ -79,7 +83,7 @@ class NativeSplit(Split):
             sizes = self._sizes(component, wanted)
             ends = np.cumsum(sizes * len(frequencies))
             starts[1:, component] = ends[:-1]
-            out = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.int16)
+            out = allocate(int(ends[-1]) if len(ends) else 0, np.int16)
             flat.append(out)
             if self._hot is not None and self._hot.covers(mask):
                 self._hot.read_native(component, wanted, sizes, mask, starts[:, component], out, threads)

@@ -44,7 +44,8 @@ def batch_of(path: Path) -> FrequencyBatch:
     flats = [torch.from_numpy(np.ascontiguousarray(plane, np.int16).reshape(-1)) for plane in planes]
     return FrequencyBatch(
         channels=ALL,
-        coefficients=tuple(flats + [torch.zeros(0, dtype=torch.int16)] * (3 - len(flats))),
+        parts=(tuple(flats + [torch.zeros(0, dtype=torch.int16)] * (3 - len(flats))),),
+        part=np.zeros(1, np.intp),
         quantization=torch.from_numpy(steps),
         labels=torch.zeros(1, dtype=torch.int64),
         starts=np.zeros((1, 3), np.int64),

@@ -47,7 +47,8 @@ def make_batch(names, sizes, *, seed=0, dtype=np.int16, channels=ALL):
             blocks[image, component] = rows, columns
     return FrequencyBatch(
         channels=channels,
-        coefficients=tuple(torch.from_numpy(np.concatenate(parts)) for parts in flats),
+        parts=(tuple(torch.from_numpy(np.concatenate(pieces)) for pieces in flats),),
+        part=np.zeros(n, np.intp),
         quantization=torch.from_numpy(rng.integers(1, 9, (n, 3, 64)).astype(np.float32)),
         labels=torch.arange(n),
         starts=starts,

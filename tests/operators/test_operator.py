@@ -108,7 +108,7 @@ def test_masks_threads_single_images_and_torch_give_the_same(seed, size, wanted,
         only = resample(batch.select([image]), one_of(crops, image), channels)
         assert torch.equal(found[image : image + 1], only)
     by_torch = resample_tensors(
-        batch.coefficients,
+        batch.parts[0],
         starts=batch.starts,
         blocks=batch.blocks,
         sampling=batch.sampling,
@@ -136,7 +136,7 @@ def test_a_gpu_gives_the_same(preset):
 @pytest.mark.parametrize("dtype", [np.int8, np.int16])
 def test_integers_of_both_kinds(dtype):
     small = make_batch(NAMES, SIZES, dtype=dtype)
-    wide = replace(small, coefficients=tuple(flat.to(torch.float32) for flat in small.coefficients))
+    wide = replace(small, parts=(tuple(flat.to(torch.float32) for flat in small.parts[0]),))
     crops = crops_of(small, 40)
     assert torch.equal(resample(small, crops, ALL), resample(wide, crops, ALL))
 
