@@ -7,14 +7,14 @@ that is given, on the CPU, or from torch's own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import torch
 from torch import Tensor, nn
 
 from freqcache.batches import FrequencyBatch
 from freqcache.crops import Crop
-from freqcache.normalization import Normalization
+from freqcache.normalization import Kind, Normalization
 from freqcache.resampling.operator import resample
 from freqcache.transforms.colour import ColourJitter
 from freqcache.transforms.erasing import RandomErasing
@@ -92,16 +92,18 @@ class EvalTransform(nn.Module):
         self.register_buffer("scale", torch.ones(len(self.held)) if scale is None else scale)
 
     @classmethod
-    def of(cls, dataset: FrequencyDataset, normalization: Normalization | None = None, **options: Any) -> EvalTransform:
+    def of(
+        cls, dataset: FrequencyDataset, normalization: Normalization | Kind = "cache", **options: Any
+    ) -> EvalTransform:
         """Return the transform for the items of a dataset that was opened with a crop.
 
         Parameters
         ----------
         dataset : FrequencyDataset
             Its channels, crop and threads are taken.
-        normalization : Normalization, optional
-            :meth:`FrequencyDataset.normalization` of the dataset by default. A validation set takes the one of the
-            training set.
+        normalization : Normalization or its name
+            ``"cache"`` (the default) is the dataset's :meth:`FrequencyDataset.normalization`, ``"dctnet"`` the published
+            one. A validation set takes the object of the training set.
         **options
             As for the class.
 
@@ -113,9 +115,14 @@ class EvalTransform(nn.Module):
         if dataset.crop is None:
             msg = f"{dataset.cache_path}: expected a dataset opened with a crop, such as CentreCrop(size=448)"
             raise ValueError(msg)
-        if normalization is None:
+        if normalization == "cache":
             mean, std = dataset.normalization()
             normalization = Normalization(mean=mean, std=std)
+        elif normalization == "dctnet":
+            normalization = Normalization.dctnet(dataset.channels)
+        elif isinstance(normalization, str):
+            msg = f"normalization: expected one of {', '.join(get_args(Kind))}, found {normalization!r}"
+            raise ValueError(msg)
         return cls(
             dataset.channels,
             crop=dataset.crop,

@@ -129,7 +129,7 @@ def test_validation_is_normalized_by_the_training_split(stores: Path) -> None:
     assert splits[1].split == "val"
 
 
-def test_published_statistics_by_name() -> None:
+def test_published_statistics_by_name(native: FrequencyDataset) -> None:
     """DCTNet's numbers are in natural order; the channels here are in zigzag order."""
     mask = ChannelMask.preset("24")
     statistics = Normalization.dctnet(mask)
@@ -143,6 +143,10 @@ def test_published_statistics_by_name() -> None:
     scale, offset = statistics.affine()
     x = torch.full((24,), 3.0)
     torch.testing.assert_close(x * scale + offset, (x - statistics.mean) / statistics.std)
+    by_name = EvalTransform.of(native, "dctnet").normalization
+    assert torch.equal(by_name.mean, statistics.mean)
+    with pytest.raises(ValueError, match="expected one of cache, dctnet, found 'imagenet'"):
+        EvalTransform.of(native, "imagenet")  # type: ignore[arg-type]
     again = Normalization.from_dict(statistics.to_dict())
     assert again.kind == "dctnet"
     assert torch.equal(again.mean, statistics.mean)
