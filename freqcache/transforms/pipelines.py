@@ -102,7 +102,7 @@ class EvalTransform(nn.Module):
         dataset : FrequencyDataset
             Its channels, crop and threads are taken.
         normalization : Normalization or its name
-            ``"cache"`` (the default) is the dataset's :meth:`FrequencyDataset.normalization`, ``"dctnet"`` the published
+            ``"cache"`` (the default): :meth:`FrequencyDataset.normalization` of the dataset; ``"dctnet"``: the published
             one. A validation set takes the object of the training set.
         **options
             As for the class.
