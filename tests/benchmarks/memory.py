@@ -1,17 +1,23 @@
-"""Peak memory of this process and of its children, from Linux.
+"""Peak memory of this process and of its children, from Linux; and whether freed memory is used again.
 
 getrusage would not do: a new process inherits the peak of the one that started it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 _INTERVAL = 0.05
 """Seconds between two looks: the kernel keeps the peak, so only what a process takes just before it ends is missed."""
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+"""Options of glibc's mallopt."""
 
 
 def peak_memory(process: str) -> float:
@@ -60,3 +66,16 @@ def _children(task: Path) -> list[str]:
         return (task / "children").read_text(encoding="ascii").split()
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+@contextmanager
+def kept_memory(*, kept: bool) -> Iterator[None]:
+    """Let malloc keep what is freed, so that large arrays need no fresh pages; or as it is by itself (glibc)."""
+    mallopt: Callable[[int, int], int] = ctypes.CDLL(None).mallopt
+    mallopt(_MMAP_MAX, 0 if kept else 65536)
+    mallopt(_TRIM_THRESHOLD, 2**31 - 1 if kept else 64 << 20)
+    try:
+        yield
+    finally:
+        mallopt(_MMAP_MAX, 65536)
+        mallopt(_TRIM_THRESHOLD, 64 << 20)
