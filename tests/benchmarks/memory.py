@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -68,14 +67,9 @@ def _children(task: Path) -> list[str]:
         return []
 
 
-@contextmanager
-def kept_memory(*, kept: bool) -> Iterator[None]:
-    """Let malloc keep what is freed, so that large arrays need no fresh pages; or as it is by itself (glibc)."""
+def keep_freed_memory() -> None:
+    """Let malloc keep from now on what is freed: arrays of any size then take no fresh pages (glibc)."""
     mallopt: Callable[[int, int], int] = ctypes.CDLL(None).mallopt
-    mallopt(_MMAP_MAX, 0 if kept else 65536)
-    mallopt(_TRIM_THRESHOLD, 2**31 - 1 if kept else 64 << 20)
-    try:
-        yield
-    finally:
-        mallopt(_MMAP_MAX, 65536)
-        mallopt(_TRIM_THRESHOLD, 64 << 20)
+    if not (mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, 2**31 - 1)):
+        msg = "this C library's malloc cannot be told to keep freed memory"
+        raise SystemExit(msg)
