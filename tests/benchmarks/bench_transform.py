@@ -102,11 +102,12 @@ def describe(*datasets: FrequencyDataset) -> None:
     """Print what the policies read."""
     for dataset in datasets:
         reading = dataset.reading
+        policy = "exact" if reading.policy == "exact" else f"fast, tolerance {dataset.tolerance}"
         counts = ", ".join(str(len(frequencies)) for frequencies in reading.channels.frequencies)
-        words = f"the largest expected error in a channel is {reading.error.max():.3f} of its deviation"
-        kib = dataset.bytes_per_image / 1024
+        kib, error = dataset.bytes_per_image / 1024, reading.error
+        print(f"24 channels, {policy}: reads {counts} frequencies of Y, Cb, Cr, {kib:.1f} KiB an image;")
         print(
-            f"24 channels, {dataset.policy}: reads {counts} frequencies of Y, Cb, Cr ({kib:.1f} KiB an image); {words}"
+            f"  expected error {error.max():.3f} of the deviation in the worst channel, {error.mean():.3f} in the mean"
         )
 
 
