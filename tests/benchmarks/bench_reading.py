@@ -29,10 +29,9 @@ import store_readers as readers
 from measuring import Contender, Local, StoppedError, pin, steady, take_turns, unpin, write_json
 from report import Results
 from store_layout import Layout
+from stores import make_stores
 
-import freqcache
 from freqcache.building.hot import make_hot
-from freqcache.extraction import ExtractionOptions
 from freqcache_formats import ChannelMask
 
 LOW24 = [*range(14), *range(64, 69), *range(128, 133)]
@@ -46,19 +45,6 @@ CHANNELS = {
 ORDERS = {"groups": "row groups in random order", "samples": "single samples in random order"}
 OURS, DECODING, COPYING = "freqcache", "C decode of the same chunks (limit)", "memcpy of the decoded bytes"
 FETCHING = "pread of the same chunks, not decoded"
-
-
-def make_stores(images: Path, work: Path, workers: int) -> dict[str, Path]:
-    """Build the two caches that are not there yet; return their paths."""
-    stores = {"native": work / f"{images.name}-native.zarr", "fixed": work / f"{images.name}-448.zarr"}
-    options = {
-        "native": freqcache.BuildOptions(extraction=ExtractionOptions(max_size=None)),
-        "fixed": freqcache.BuildOptions(size=448),
-    }
-    for kind, path in stores.items():
-        if not (path / "zarr.json").exists():
-            freqcache.build(images, path, options[kind], workers=workers, quiet=True)
-    return stores
 
 
 def units_of(layout: Layout, order: str, state: str = "warm") -> list[range]:

@@ -1,17 +1,22 @@
-"""Peak memory of this process and of its children, from Linux.
+"""Peak memory of this process and of its children, from Linux; and whether freed memory is used again.
 
 getrusage would not do: a new process inherits the peak of the one that started it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 _INTERVAL = 0.05
 """Seconds between two looks: the kernel keeps the peak, so only what a process takes just before it ends is missed."""
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+"""Options of glibc's mallopt."""
 
 
 def peak_memory(process: str) -> float:
@@ -60,3 +65,11 @@ def _children(task: Path) -> list[str]:
         return (task / "children").read_text(encoding="ascii").split()
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def keep_freed_memory() -> None:
+    """Let malloc keep from now on what is freed: arrays of any size then take no fresh pages (glibc)."""
+    mallopt: Callable[[int, int], int] = ctypes.CDLL(None).mallopt
+    if not (mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, 2**31 - 1)):
+        msg = "this C library's malloc cannot be told to keep freed memory"
+        raise SystemExit(msg)

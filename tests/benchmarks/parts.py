@@ -1,4 +1,4 @@
-"""Where the time of a build goes: functions of freqcache wrapped by clocks, each counting its own time only.
+"""Where the time goes, of a build for one: functions of freqcache wrapped by clocks, each counting its own time only.
 
 A part's time is that of its functions without what they spend in other parts, so the parts and the rest add up to the
 whole. The functions are named here by where they live; one that a version of freqcache does not have is said to be
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any
@@ -31,10 +31,11 @@ PARTS = {
 
 
 class Clocks:
-    """Own time of each part, in seconds."""
+    """Own time of each part, in seconds by a clock."""
 
-    def __init__(self) -> None:
-        self.seconds = dict.fromkeys(PARTS, 0.0)
+    def __init__(self, parts: Mapping[str, Sequence[str]], clock: Callable[[], float]) -> None:
+        self.seconds = dict.fromkeys(parts, 0.0)
+        self._clock = clock
         self.missing: list[str] = []
         self._inner: list[float] = []
 
@@ -44,11 +45,11 @@ class Clocks:
         @functools.wraps(function)
         def timed(*arguments: Any, **keywords: Any) -> Any:
             self._inner.append(0.0)
-            start = time.perf_counter()
+            start = self._clock()
             try:
                 return function(*arguments, **keywords)
             finally:
-                whole = time.perf_counter() - start
+                whole = self._clock() - start
                 self.seconds[part] += whole - self._inner.pop()
                 if self._inner:
                     self._inner[-1] += whole
@@ -57,11 +58,13 @@ class Clocks:
 
 
 @contextmanager
-def clocks() -> Iterator[Clocks]:
+def clocks(
+    parts: Mapping[str, Sequence[str]] = PARTS, clock: Callable[[], float] = time.perf_counter
+) -> Iterator[Clocks]:
     """Put the clocks on while this holds, in this process and one thread of it."""
-    found = Clocks()
+    found = Clocks(parts, clock)
     with ExitStack() as stack:
-        for part, places in PARTS.items():
+        for part, places in parts.items():
             for place in places:
                 module, _, path = place.partition(":")
                 *owners, name = path.split(".")

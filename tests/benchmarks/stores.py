@@ -1,0 +1,21 @@
+"""The caches that the benchmarks read: built once of a folder of images, and kept beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import freqcache
+from freqcache.extraction import ExtractionOptions
+
+
+def make_stores(images: Path, work: Path, workers: int) -> dict[str, Path]:
+    """Build the two caches that are not there yet; return their paths."""
+    stores = {"native": work / f"{images.name}-native.zarr", "fixed": work / f"{images.name}-448.zarr"}
+    options = {
+        "native": freqcache.BuildOptions(extraction=ExtractionOptions(max_size=None)),
+        "fixed": freqcache.BuildOptions(size=448),
+    }
+    for kind, path in stores.items():
+        if not (path / "zarr.json").exists():
+            freqcache.build(images, path, options[kind], workers=workers, quiet=True)
+    return stores
