@@ -129,14 +129,37 @@ def plan_reading(
     nothing = np.zeros(len(wanted))
     if policy == "exact" or len(exact) == len(wanted) or len(sizes.width) == 0:
         return Reading(channels=exact, policy=policy, error=nothing)
-    shares = _contributions(wanted, crop, sizes, variance)[:, exact.indices]
+    images = sample(exact)
+    kept: list[int] = []
+    errors = []
+    # What is read of a component concerns its own channels alone.
+    for component, frequencies in enumerate(wanted.frequencies):
+        if len(frequencies):
+            part = ChannelMask.from_indices(component * N_FREQUENCIES + frequencies)
+            own = exact.indices[exact.indices // N_FREQUENCIES == component]
+            chosen, error = _fewest(part, own, _Loss(images, crop, part), sizes, variance, tolerance)
+            kept += chosen.tolist()
+            errors.append(error)
+    channels = ChannelMask.from_indices(kept, name=f"most of what reaches {wanted.name}")
+    return Reading(channels=channels, policy=policy, error=np.concatenate(errors))
+
+
+def _fewest(
+    wanted: ChannelMask,
+    reaching: npt.NDArray[np.intp],
+    loss: _Loss,
+    sizes: Sizes,
+    variance: Float,
+    tolerance: float,
+) -> tuple[npt.NDArray[np.intp], Float]:
+    """Return the fewest of the channels that reach the wanted ones of a component, and the error with those."""
+    shares = _contributions(wanted, loss.crop, sizes, variance)[:, reaching]
     total = shares.sum(axis=1, keepdims=True)
     shares = np.divide(shares, total, out=np.zeros_like(shares), where=total > 0)
-    # The most important first, and the mean of each component before all others.
-    importance = shares.max(axis=0) + 2 * (exact.indices % N_FREQUENCIES == 0)
-    order = exact.indices[np.argsort(-importance, kind="stable")]
-    loss = _Loss(sample(exact), crop, wanted)
-    fewest, enough, error = 1, len(order), nothing
+    # The most important first, and the mean of the blocks before all others.
+    importance = shares.max(axis=0) + 2 * (reaching % N_FREQUENCIES == 0)
+    order = reaching[np.argsort(-importance, kind="stable")]
+    fewest, enough, error = 1, len(order), np.zeros(len(wanted))
     while fewest < enough:
         middle = (fewest + enough) // 2
         measured = loss.of(order[:middle])
@@ -144,8 +167,7 @@ def plan_reading(
             enough, error = middle, measured
         else:
             fewest = middle + 1
-    channels = ChannelMask.from_indices(order[:enough], name=f"most of what reaches {wanted.name}")
-    return Reading(channels=channels, policy=policy, error=error)
+    return order[:enough], error
 
 
 class _Loss:
@@ -153,6 +175,7 @@ class _Loss:
 
     def __init__(self, batch: FrequencyBatch, crop: Crop, wanted: ChannelMask) -> None:
         self._batch = batch
+        self.crop = crop
         self._wanted = wanted
         draws = -(-_CROPS // max(len(batch), 1))
         self._crops = [crop.draw(batch.width, batch.height, _generator(seed)) for seed in range(draws)]

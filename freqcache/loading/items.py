@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from freqcache.batches import FrequencyBatch
+from freqcache.buffers import Buffers
 from freqcache.dataset import FrequencyDataset
-from freqcache.loading.buffers import Buffers
 from freqcache.loading.order import Positions
 from freqcache.loading.portions import plan_reads
 

@@ -7,11 +7,14 @@ kernel, others through torch.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from freqcache.batches import FrequencyBatch
+from freqcache.buffers import Buffers
 from freqcache.resampling.cpu import resample_arrays
 from freqcache.resampling.device import resample_tensors
 from freqcache.resampling.frequencies import layout
@@ -31,6 +34,7 @@ def resample(
     scale: Tensor | None = None,
     offset: Tensor | None = None,
     threads: int = 1,
+    buffers: Buffers | None = None,
 ) -> Tensor:
     """Return a part of each image on a common grid.
 
@@ -46,6 +50,8 @@ def resample(
         The result is ``scale * coefficients + offset``; 1 and 0 by default.
     threads : int
         On a CPU.
+    buffers : Buffers, optional
+        Gives the memory of the result on a CPU.
 
     Returns
     -------
@@ -80,7 +86,9 @@ def resample(
         )
         mapped = torch.addcmul(offset[:, :, None, None], dequantized, scale[:, :, None, None])
         return mapped.contiguous(memory_format=torch.channels_last)
-    out = torch.empty((len(batch), *crops.grid, len(channels)))
+    shape = (len(batch), *crops.grid, len(channels))
+    memory = (buffers or Buffers()).take(math.prod(shape), np.float32)
+    out = torch.from_numpy(memory.reshape(shape))
     resample_arrays(
         [[flat.numpy() for flat in flats] for flats in batch.parts],
         part=batch.part,

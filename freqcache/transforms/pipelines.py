@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from freqcache.batches import FrequencyBatch
+from freqcache.buffers import Buffers
 from freqcache.crops import Crop
 from freqcache.normalization import Kind, Normalization
 from freqcache.resampling.operator import resample
@@ -86,6 +87,7 @@ class EvalTransform(nn.Module):
         self.normalization = normalization
         self.dtype = dtype
         self.threads = threads
+        self._memory = Buffers()
         factor, offset = normalization.affine()
         self.register_buffer("factor", factor[None])
         self.register_buffer("offset", offset[None])
@@ -102,8 +104,8 @@ class EvalTransform(nn.Module):
         dataset : FrequencyDataset
             Its channels, crop and threads are taken.
         normalization : Normalization or its name
-            ``"cache"`` (the default): :meth:`FrequencyDataset.normalization` of the dataset; ``"dctnet"``: the published
-            one. A validation set takes the object of the training set.
+            ``"cache"`` (the default): :meth:`FrequencyDataset.normalization` of the dataset; ``"dctnet"``: the
+            published one. A validation set takes the object of the training set.
         **options
             As for the class.
 
@@ -165,7 +167,8 @@ class EvalTransform(nn.Module):
                 msg = f"channels of {component} are wanted, and the batch holds none of {component}"
                 raise ValueError(msg)
         crops = self.crop.draw(batch.width, batch.height, generator)
-        result: Tensor = _resample(batch, crops, self.channels, scale=scale, offset=offset, threads=self.threads)
+        options = {"threads": self.threads, "buffers": self._memory}
+        result: Tensor = _resample(batch, crops, self.channels, scale=scale, offset=offset, **options)
         return result
 
     def _finished(self, x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import bench_images
 import torch
-from feeding import Feed, batches
+from feeding import batches, inputs
 from stores import make_stores
 from torch import Tensor, nn
 
@@ -150,8 +150,8 @@ def fed(
     torch.set_num_threads(threads)
     dataset = open_store(store, "24", threads)
     transform = TrainTransform.of(dataset).train().to(where)
-    with Feed(dataset, transform, options.batch_size, device) as following:
-        return step_seconds(trainer, following, options, device)
+    made = inputs(dataset, transform, options.batch_size, device)
+    return step_seconds(trainer, lambda: next(made), options, device)
 
 
 def training(options: argparse.Namespace, store: Path, device: torch.device) -> None:

@@ -38,7 +38,6 @@ from pipelines import (
     Pipeline,
     evaluation,
     plain,
-    read_batch,
     same_sizes,
     seeded,
     training,
@@ -156,7 +155,7 @@ def _cpu_seconds(dataset: FrequencyDataset, transform: TrainTransform, units: Se
     total = np.zeros(2)
     for number, unit in enumerate(units):
         marks = [time.process_time()]
-        batch = read_batch(dataset, unit)
+        batch = dataset.read_batch(unit)
         marks.append(time.process_time())
         transform(batch, seeded(number))
         marks.append(time.process_time())

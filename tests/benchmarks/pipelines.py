@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from freqcache import FrequencyDataset
+from freqcache.buffers import Buffers
 from freqcache.crops import Crop
 from freqcache.transforms import EvalTransform, Normalize, TrainTransform
 from freqcache.transforms.pixels import RGB_MEAN, RGB_STD
@@ -79,19 +80,13 @@ def seeded(number: int) -> torch.Generator:
     return torch.Generator().manual_seed(number)
 
 
-def read_batch(dataset: FrequencyDataset, indices: Indices) -> Any:
-    """Read a batch; versions of freqcache without a public way have a private one, by slots."""
-    if hasattr(dataset, "read_batch"):
-        return dataset.read_batch(indices)
-    return dataset._read_batch(dataset.slots[indices])
-
-
 def cropping(dataset: FrequencyDataset, transform: EvalTransform) -> Way:
-    """Read whole row groups of a dataset with a crop, then transform them."""
+    """Read whole row groups of a dataset with a crop, in memory that is used again, as the loader does; transform them."""
+    buffers = Buffers()
 
     def way(indices: Indices, number: int) -> float:
         start = time.perf_counter()
-        batch = read_batch(dataset, indices)
+        batch = dataset.read_batch(indices, allocate=buffers.take)
         seconds = time.perf_counter() - start
         transform(batch, seeded(number))
         return seconds
@@ -112,7 +107,8 @@ def evaluation(dataset: FrequencyDataset) -> Way:
 def plain(dataset: FrequencyDataset, *, normalized: bool) -> Way:
     """Read a dataset without a crop; normalize the tensors of a fixed cache."""
     if not normalized:
-        return lambda indices, _: _timed_reading(lambda: read_batch(dataset, indices))[1]
+        buffers = Buffers()
+        return lambda indices, _: _timed_reading(lambda: dataset.read_batch(indices, allocate=buffers.take))[1]
     mean, std = dataset.normalization()
     transform = Normalize(mean, std, dataset.scale)
 

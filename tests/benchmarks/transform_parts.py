@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import numba
 from parts import clocks
-from pipelines import Indices, read_batch, seeded
+from pipelines import Indices, seeded
 
 import freqcache.resampling.cpu as cpu
 from freqcache import FrequencyDataset
@@ -72,7 +72,7 @@ def parts_of(dataset: FrequencyDataset, units: Sequence[Indices], passes: int) -
     whole = list(INSIDE)[-1]
     total: dict[str, float] = {}
     for number, unit in enumerate(units):
-        batch = read_batch(dataset, unit)
+        batch = dataset.read_batch(unit)
         least: dict[str, float] = {}
         for turn in range(passes + 1):
             for part, kernel in kernels.items():

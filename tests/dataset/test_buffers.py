@@ -7,7 +7,7 @@ import gc
 import numpy as np
 import torch
 
-from freqcache.loading.buffers import Buffers
+from freqcache.buffers import Buffers
 
 
 def test_memory_is_used_again_once_its_last_view_is_gone() -> None:
