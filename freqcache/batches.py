@@ -109,17 +109,20 @@ class FrequencyBatch:
                 f"found shape {tuple(coefficients.shape)} and {len(scale)} steps"
             )
             raise ValueError(msg)
+        if coefficients.dtype not in {torch.int8, torch.int16}:
+            msg = f"expected quantized coefficients, int8 or int16, found {coefficients.dtype}"
+            raise ValueError(msg)
         coefficients = coefficients.contiguous()
         images, held, rows, columns = coefficients.shape
         firsts = np.cumsum([0, *(len(f) for f in channels.frequencies)])[:N_COMPONENTS]
-        steps = torch.ones(N_COMPONENTS * N_FREQUENCIES, device=coefficients.device)
+        steps = torch.ones(N_COMPONENTS * N_FREQUENCIES, dtype=torch.float32, device=coefficients.device)
         steps[torch.from_numpy(channels.indices)] = scale.to(coefficients.device, torch.float32)
         return cls(
             channels=channels,
             parts=((coefficients.view(-1),) * N_COMPONENTS,),
             part=np.zeros(images, dtype=np.intp),
             quantization=steps.view(1, N_COMPONENTS, N_FREQUENCIES).expand(images, -1, -1),
-            labels=torch.zeros(images, dtype=torch.int64) if labels is None else labels,
+            labels=torch.zeros(images, dtype=torch.int64, device=steps.device) if labels is None else labels,
             starts=(np.arange(images)[:, None] * held + firsts) * (rows * columns),
             blocks=np.tile(np.array([rows, columns], dtype=np.int32), (images, N_COMPONENTS, 1)),
             sampling=np.ones((images, N_COMPONENTS, 2), dtype=np.uint8),
@@ -194,7 +197,11 @@ class FrequencyBatch:
 
     def select(self, positions: Positions) -> FrequencyBatch:
         """Return some of the images, in the order of `positions`; they share the flat tensors with this batch."""
-        chosen = np.asarray(positions, dtype=np.intp)
+        chosen = np.asarray(positions)
+        if chosen.dtype == np.bool_:
+            msg = "positions: expected numbers of images, found a mask of booleans"
+            raise TypeError(msg)
+        chosen = chosen.astype(np.intp)
         there = torch.from_numpy(chosen)
         names = ("part", "starts", "blocks", "sampling", "width", "height")
         selected = replace(

@@ -8,7 +8,7 @@ everything that happens on a device.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
+from math import inf, log
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -38,7 +38,7 @@ class Crop(Protocol):
 
 
 def _check_size(size: int) -> None:
-    if size < 8 or size % 8:
+    if type(size) is not int or size < 8 or size % 8:
         msg = f"size: expected a positive multiple of 8 pixels, found {size}"
         raise ValueError(msg)
 
@@ -141,7 +141,7 @@ class RandomResizedCrop:
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             msg = f"scale: expected shares 0 < least <= largest <= 1, found {self.scale}"
             raise ValueError(msg)
-        if not 0 < self.ratio[0] <= self.ratio[1]:
+        if not 0 < self.ratio[0] <= self.ratio[1] < inf:
             msg = f"ratio: expected 0 < least <= largest, found {self.ratio}"
             raise ValueError(msg)
         if not 0 <= self.flip <= 1:

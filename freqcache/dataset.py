@@ -27,7 +27,7 @@ from freqcache.errors import StoreError
 from freqcache.resampling.operator import resample
 from freqcache.store import FixedSplit, NativeSample, NativeSplit, Store, open_store
 from freqcache.store.native import Allocate
-from freqcache.superset import TOLERANCE, Policy, Reading, Sizes, check_policy, plan_reading
+from freqcache.superset import LEAST_DEVIATION, TOLERANCE, Policy, Reading, Sizes, check_policy, plan_reading
 from freqcache_formats.channels import N_COMPONENTS
 from freqcache_formats.layout import BLOCK_SIZE
 from freqcache_formats.mask import ChannelMask
@@ -106,6 +106,9 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         check_policy(policy, tolerance)
         if size is not None and crop is not None:
             msg = f"expected a size or a crop, found size={size} and {crop}"
+            raise StoreError(msg)
+        if crop is not None and not callable(getattr(crop, "draw", None)):
+            msg = f"crop: expected a CentreCrop or a RandomResizedCrop, found {crop!r}"
             raise StoreError(msg)
         if threads < 1:
             msg = f"threads: expected at least 1, found {threads}"
@@ -192,6 +195,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         wanted = -(-_PLANNING_SAMPLES * len(groups) // max(len(self), 1))
         spread = groups[np.unique(np.linspace(0, len(groups) - 1, min(wanted, len(groups))).astype(np.intp))]
         some = np.flatnonzero(np.isin(self.row_groups, spread))
+        some = some[np.unique(np.linspace(0, len(some) - 1, min(len(some), _PLANNING_SAMPLES)).astype(np.intp))]
         return plan_reading(
             self.channels,
             crop,
@@ -200,6 +204,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
             lambda channels: self._read_channels(some, channels),
             policy=self.policy,
             tolerance=self.tolerance,
+            threads=self.threads,
         )
 
     @property
@@ -346,7 +351,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
             squares += values.square().sum(dim=(0, 2, 3)).numpy()
             n += values[:, 0].numel()
         mean = total / max(1, n)
-        return mean, np.sqrt(np.maximum(squares / max(1, n) - mean**2, 0))
+        std = np.sqrt(np.maximum(squares / max(1, n) - mean**2, 0))
+        return mean, np.where(std > LEAST_DEVIATION, std, 0)
 
     def _sizes(self) -> Sizes:
         """Return the geometry of all items."""
@@ -362,7 +368,11 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         return Sizes(**{name: self._split.values(name)[self.slots] for name in names})
 
     def _checked(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.intp]:
-        checked = np.asarray(indices, dtype=np.intp)
+        given = np.asarray(indices)
+        if given.dtype == np.bool_:
+            msg = "indices: expected numbers of items, found a mask of booleans"
+            raise TypeError(msg)
+        checked = given.astype(np.intp)
         outside = checked[(checked < -len(self)) | (checked >= len(self))]
         if len(outside):
             # IndexError is what ends a for loop over a sequence; a message makes it useful elsewhere.

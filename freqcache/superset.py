@@ -29,6 +29,9 @@ Policy: TypeAlias = Literal["exact", "fast"]
 TOLERANCE: Final = 0.1
 """Root mean square of the error that ``fast`` allows in a channel, as a share of the channel's deviation."""
 
+LEAST_DEVIATION: Final = 1e-3
+"""Deviations below are what is left of float32 arithmetic: the channel does not vary."""
+
 _IMAGES: Final = 48
 _CROPS: Final = 192
 """Images whose sizes decide the ranking, and crops drawn to rank and to measure."""
@@ -99,6 +102,7 @@ def plan_reading(
     *,
     policy: Policy = "exact",
     tolerance: float = TOLERANCE,
+    threads: int = 1,
 ) -> Reading:
     """Choose what to read.
 
@@ -117,6 +121,8 @@ def plan_reading(
     policy : str
         ``"exact"`` or ``"fast"``.
     tolerance : float
+        For ``"fast"``.
+    threads : int
         For ``"fast"``.
 
     Raises
@@ -137,7 +143,7 @@ def plan_reading(
         if len(frequencies):
             part = ChannelMask.from_indices(component * N_FREQUENCIES + frequencies)
             own = exact.indices[exact.indices // N_FREQUENCIES == component]
-            chosen, error = _fewest(part, own, _Loss(images, crop, part), sizes, variance, tolerance)
+            chosen, error = _fewest(part, own, _Loss(images, crop, part, threads), sizes, variance, tolerance)
             kept += chosen.tolist()
             errors.append(error)
     channels = ChannelMask.from_indices(kept, name=f"most of what reaches {wanted.name}")
@@ -173,13 +179,14 @@ def _fewest(
 class _Loss:
     """What is lost by leaving channels of some images out."""
 
-    def __init__(self, batch: FrequencyBatch, crop: Crop, wanted: ChannelMask) -> None:
+    def __init__(self, batch: FrequencyBatch, crop: Crop, wanted: ChannelMask, threads: int) -> None:
         self._batch = batch
         self.crop = crop
         self._wanted = wanted
         draws = -(-_CROPS // max(len(batch), 1))
         self._crops = [crop.draw(batch.width, batch.height, _generator(seed)) for seed in range(draws)]
-        self._whole = [resample(batch, crops, wanted) for crops in self._crops]
+        self._threads = threads
+        self._whole = [resample(batch, crops, wanted, threads=threads) for crops in self._crops]
         self._variance = torch.cat(self._whole).double().var(dim=(0, 2, 3), correction=0)
 
     def of(self, channels: npt.NDArray[np.intp]) -> Float:
@@ -190,9 +197,9 @@ class _Loss:
         part = replace(self._batch, quantization=steps)
         squares = torch.zeros(len(self._wanted), dtype=torch.float64)
         for crops, whole in zip(self._crops, self._whole, strict=True):
-            lost = resample(part, crops, self._wanted) - whole
+            lost = resample(part, crops, self._wanted, threads=self._threads) - whole
             squares += lost.double().square().mean(dim=(0, 2, 3)) / len(self._crops)
-        shares = torch.where(self._variance > 0, squares / self._variance, 0)
+        shares = torch.where(self._variance > LEAST_DEVIATION**2, squares / self._variance, 0)
         error: Float = shares.sqrt().numpy()
         return error
 

@@ -17,6 +17,7 @@ from freqcache.store.threads import run_all
 Float32Array = npt.NDArray[np.float32]
 
 _PIECES_A_THREAD = 4
+_DTYPES = {np.dtype(np.int8), np.dtype(np.int16), np.dtype(np.float32)}
 
 
 def resample_arrays(
@@ -59,30 +60,33 @@ def resample_arrays(
         If the parts do not fit together, or a box reaches so far beyond its image that an output has no source.
     """
     images = len(starts)
-    present = sampling[:, :, 0] > 0
-    sizes = blocks.astype(np.int64).prod(axis=2) * plan.n_read * present
+    _check_flats(parts)
     same = len(blocks) == len(sampling) == len(steps) == len(axes) == len(out) == len(part) == images
-    lengths = np.array([[len(flat) for flat in flats] for flats in parts])
     if not same or (images and not 0 <= part.min() <= part.max() < len(parts)):
         msg = f"the batch of {images} images is inconsistent: its arrays differ in length, or parts are missing"
         raise ValueError(msg)
-    outside = present & (sizes > 0) & ((starts < 0) | (starts + sizes > lengths[part]))
-    if outside.any():
-        msg = f"the batch is inconsistent: blocks of image {np.argwhere(outside)[0, 0]} lie outside its arrays"
+    if out.dtype != np.float32 or not (
+        out.flags.c_contiguous and out.shape[3] == scale.shape[-1] == offset.shape[-1] == len(plan.channels)
+    ):
+        msg = f"expected C-contiguous float32 for {len(plan.channels)} channels, found {out.dtype} of {out.shape}"
         raise ValueError(msg)
-    if not (out.flags.c_contiguous and out.shape[3] == scale.shape[1] == offset.shape[1] == len(plan.channels)):
-        msg = f"expected C-contiguous output and factors of {len(plan.channels)} channels, found shape {out.shape}"
-        raise ValueError(msg)
-    if not {len(scale), len(offset)} <= {1, images}:
-        msg = f"expected factors of 1 or {images} images, found {len(scale)} and {len(offset)}"
+    for factors in (scale, offset):
+        if factors.ndim != 2 or factors.dtype != np.float32 or len(factors) not in {1, images}:
+            msg = f"expected float32 factors of 1 or {images} images, found {factors.dtype} of shape {factors.shape}"
+            raise ValueError(msg)
+    if threads < 1:
+        msg = f"threads: expected at least 1, found {threads}"
         raise ValueError(msg)
     if images == 0:
         return
+    _check_places(parts, part, starts, blocks, sampling, plan)
     failed: list[int] = []
     geometry = (starts, np.ascontiguousarray(blocks), np.ascontiguousarray(sampling), steps, axes)
 
     def run(flats: Sequence[npt.NDArray[Any]], numbers: npt.NDArray[np.int64]) -> None:
-        image = resample(numbers, tuple(flats), *geometry, plan, dct_matrix(), scale, offset, out)
+        image = resample(
+            numbers, tuple(_read_only(flat) for flat in flats), *geometry, plan, dct_matrix(), scale, offset, out
+        )
         if image >= 0:
             failed.append(image)
 
@@ -96,3 +100,45 @@ def resample_arrays(
         image = min(failed)
         msg = f"a box reaches too far beyond the {axes[image]['high'].max()} samples of image {image}"
         raise ValueError(msg)
+
+
+def _check_flats(parts: Sequence[Sequence[npt.NDArray[Any]]]) -> None:
+    """Raise ValueError for arrays that the kernel, which reads by address, would take for others."""
+    flats = [flat for flats in parts for flat in flats]
+    kinds = {flat.dtype for flat in flats}
+    if len(kinds) != 1 or not kinds <= _DTYPES:
+        found = ", ".join(sorted(str(kind) for kind in kinds))
+        msg = f"expected coefficients of one dtype, int8, int16 or float32, found {found or 'none'}"
+        raise ValueError(msg)
+    for flat in flats:
+        if flat.ndim != 1 or not flat.flags.c_contiguous:
+            msg = f"expected flat, contiguous coefficients, found shape {flat.shape} with strides {flat.strides}"
+            raise ValueError(msg)
+
+
+def _check_places(
+    parts: Sequence[Sequence[npt.NDArray[Any]]],
+    part: npt.NDArray[np.intp],
+    starts: npt.NDArray[np.int64],
+    blocks: npt.NDArray[np.int32],
+    sampling: npt.NDArray[np.uint8],
+    plan: Frequencies,
+) -> None:
+    """Raise ValueError if an image's blocks are not all inside its arrays; no product here can overflow."""
+    lengths = np.array([[len(flat) for flat in flats] for flats in parts])[part]
+    room = lengths // np.maximum(plan.n_read, 1)
+    rows, columns = blocks[..., 0].astype(np.int64), blocks[..., 1].astype(np.int64)
+    inside = (rows >= 0) & (columns >= 0) & (rows <= room // np.maximum(columns, 1))
+    sizes = np.where(inside, rows * columns, 0) * plan.n_read
+    inside &= (starts >= 0) & (starts <= lengths - sizes)
+    outside = (sampling[:, :, 0] > 0) & (plan.n_read > 0) & ~inside
+    if outside.any():
+        msg = f"the batch is inconsistent: blocks of image {np.argwhere(outside)[0, 0]} lie outside its arrays"
+        raise ValueError(msg)
+
+
+def _read_only(flat: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a view that cannot be written to: one type of array for the kernel, one compilation."""
+    view = flat.view()
+    view.flags.writeable = False
+    return view

@@ -6,6 +6,7 @@ which decide shapes, are computed in main memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,9 +17,13 @@ from torch import Tensor
 from freqcache.dct import dct_matrix
 from freqcache.resampling.bands import place_bands
 from freqcache.resampling.frequencies import Frequencies
+from freqcache_formats.channels import N_FREQUENCIES
+
+_MOST_COEFFICIENTS = 1 << 26
+"""Of images that are resampled at a time, padded to the largest: 768 MiB for their numbers and places."""
 
 _PARAMETERS = ("ratio", "box", "scale")
-_COUNTS = ("n_true", "low", "high", "start", "n_out", "flip", "whole")
+_COUNTS = ("n_true", "low", "high", "start", "n_out", "flip")
 
 
 class _Bands(NamedTuple):
@@ -78,35 +83,58 @@ def resample_tensors(
         If a box reaches so far beyond its image that some output has no source.
     """
     device = steps.device
-    out = torch.zeros((len(starts), len(plan.channels), *grid), device=device)
+    out = torch.zeros((len(starts), len(plan.channels), *grid), dtype=torch.float32, device=device)
     for component in range(3):
         chosen = np.flatnonzero(plan.channels[:, 0] == component)
-        here = np.flatnonzero(sampling[:, component, 0] > 0)
-        if len(chosen) == 0 or len(here) == 0 or plan.n_read[component] == 0:
+        present = np.flatnonzero(sampling[:, component, 0] > 0)
+        if len(chosen) == 0 or plan.n_read[component] == 0:
             continue
-        vertical, horizontal = (
-            _bands(axes[here, component, axis], plan, component, axis, grid[axis], device) for axis in (0, 1)
-        )
-        images = torch.from_numpy(here).to(device)
-        part = _Part(
-            flat=flats[component],
-            start=torch.from_numpy(starts[here, component]).to(device),
-            blocks=torch.from_numpy(blocks[here, component].astype(np.int64)).to(device),
-            steps=steps[images, component],
-        )
-        source = _window(part, vertical, horizontal, plan, component)  # (n, rows, v, columns * u)
-        n, _, _, width = source.shape
-        turned = _apply(vertical, source)  # (n, J, Kv, columns * u)
-        columns = horizontal.extent
-        turned = turned.view(n, *turned.shape[1:3], columns, width // columns)
-        turned = turned.permute(0, 3, 4, 1, 2).reshape(n, columns, width // columns, -1)  # (n, columns, u, J * Kv)
-        result = _apply(horizontal, turned)  # (n, I, Ku, J * Kv)
-        result = result.view(n, grid[1], result.shape[2], grid[0], -1)  # (n, I, Ku, J, Kv)
-        pairs = torch.from_numpy(plan.channels[chosen, 1:]).to(device)
-        picked = result[:, :, pairs[:, 1], :, pairs[:, 0]]  # (channels, n, I, J)
         places = torch.from_numpy(chosen).to(device)
-        out[images[:, None], places[None, :]] = picked.permute(1, 0, 3, 2)
+        pairs = torch.from_numpy(plan.channels[chosen, 1:]).to(device)
+        for here in _of_like_size(present, axes[:, component], grid):
+            images = torch.from_numpy(here).to(device)
+            part = _Part(
+                flat=flats[component],
+                start=torch.from_numpy(starts[here, component]).to(device),
+                blocks=torch.from_numpy(blocks[here, component].astype(np.int64)).to(device),
+                steps=steps[images, component],
+            )
+            result = _resampled(part, axes[here, component], plan, component, grid)  # (n, I, Ku, J, Kv)
+            picked = result[:, :, pairs[:, 1], :, pairs[:, 0]]  # (channels, n, I, J)
+            out[images[:, None], places[None, :]] = picked.permute(1, 0, 3, 2)
     return out
+
+
+def _of_like_size(
+    present: npt.NDArray[np.intp], axes: npt.NDArray[Any], grid: tuple[int, int]
+) -> Iterator[npt.NDArray[np.intp]]:
+    """Yield images of like size together, as many as may be padded to the largest of them."""
+    extents = []
+    for axis in (0, 1):
+        first, widths = place_bands(np.ascontiguousarray(axes[present, axis]), grid[axis])
+        extents.append(first.max(axis=1) - first.min(axis=1) + widths)
+    areas = extents[0] * extents[1]
+    order = np.argsort(areas, kind="stable")
+    begin = 0
+    while begin < len(order):
+        # The last of a group is its largest; sides of like areas are of like length.
+        counts = np.arange(1, len(order) - begin + 1)
+        fits = int((counts * areas[order[begin:]] * N_FREQUENCIES <= _MOST_COEFFICIENTS).sum())
+        end = begin + max(1, fits)
+        yield np.sort(present[order[begin:end]])
+        begin = end
+
+
+def _resampled(part: _Part, axes: npt.NDArray[Any], plan: Frequencies, component: int, grid: tuple[int, int]) -> Tensor:
+    """Return a component of some images: (images, block columns, horizontal outputs, block rows, vertical outputs)."""
+    device = part.flat.device
+    vertical, horizontal = (_bands(axes[:, axis], plan, component, axis, grid[axis], device) for axis in (0, 1))
+    source = _window(part, vertical, horizontal, plan, component)  # (n, rows, v, columns * u)
+    n, columns, n_u = len(source), horizontal.extent, source.shape[3] // horizontal.extent
+    turned = _apply(vertical, source)  # (n, J, Kv, columns * u)
+    turned = turned.view(n, *turned.shape[1:3], columns, n_u).permute(0, 3, 4, 1, 2)
+    result = _apply(horizontal, turned.reshape(n, columns, n_u, -1))  # (n, I, Ku, J * Kv)
+    return result.view(n, grid[1], result.shape[2], grid[0], -1)
 
 
 class _Part(NamedTuple):
@@ -120,7 +148,12 @@ def _bands(
     axes: npt.NDArray[Any], plan: Frequencies, component: int, axis: int, n_blocks: int, device: torch.device
 ) -> _Bands:
     """Compute the bands of one axis of one component of all images."""
-    first, widths = place_bands(np.ascontiguousarray(axes), n_blocks)
+    axes = axes.copy()
+    whole = axes["whole"] >= 0
+    # Whole blocks are moved as they are, padding included: as if the image filled its blocks.
+    axes["n_out"][whole] = 8 * n_blocks
+    axes["high"][whole] = axes["n_true"][whole] = 8 * axes["n_blocks"][whole]
+    first, widths = place_bands(axes, n_blocks)
     if (widths == 0).any():
         msg = f"a box reaches too far beyond the {axes['high'].max()} samples of an image"
         raise ValueError(msg)
@@ -162,9 +195,9 @@ def _bands(
     wanted = torch.from_numpy(plan.basis[component, axis, :, : plan.n_out[component, axis]].copy()).to(device)
     samples = samples.view(*pixel.shape, width, 8)
     matrices = torch.einsum("njpwy,iy,pk->njkwi", samples, dct, wanted)
-    whole = counts["whole"][..., None, None] >= 0
-    if bool((axes["whole"] >= 0).any()):
-        matrices = torch.where(whole, matrices.round(), matrices)  # exactly 0, 1 and -1: blocks keep their values
+    if whole.any():
+        moved = torch.from_numpy(whole).to(device).view(-1, 1, 1, 1, 1)
+        matrices = torch.where(moved, matrices.round(), matrices)  # exactly 0, 1 and -1: blocks keep their values
     relative = first_there - first_there.amin(dim=1, keepdim=True)
     return _Bands(relative, matrices.float(), torch.from_numpy(begin).to(device), extent)
 

@@ -177,7 +177,8 @@ class Crops:
     Raises
     ------
     ValueError
-        If an output is not inside its resized box, or the size is not positive.
+        If an output is not inside its resized box, the size is not positive, the arrays differ in length, or boxes to
+        be cut have fractions.
     """
 
     top: npt.NDArray[np.float64]
@@ -195,6 +196,14 @@ class Crops:
     def __post_init__(self) -> None:
         if min(self.size) < 1:
             msg = f"expected a positive size, found {self.size}"
+            raise ValueError(msg)
+        boxes = (self.top, self.left, self.height, self.width)
+        arrays = [*boxes, self.n_rows, self.n_columns, self.first_row, self.first_column, self.flip]
+        if any(array.shape != (len(self),) for array in arrays):
+            msg = f"expected numbers of {len(self)} images, found shapes {', '.join(str(a.shape) for a in arrays)}"
+            raise ValueError(msg)
+        if self.cut and any((box != np.rint(box)).any() for box in boxes):
+            msg = "expected boxes of whole pixels, which are cut out first, found fractions"
             raise ValueError(msg)
         for first, n, size, axis in (
             (self.first_row, self.n_rows, self.size[0], "rows"),
@@ -241,9 +250,15 @@ class Crops:
         Raises
         ------
         ValueError
-            If a box is not inside its image, or an image has fewer blocks than pixels.
+            If a box is not inside its image, an image has fewer blocks than pixels, or one sampling factor is 0.
         """
         present = sampling[:, :, 0] > 0
+        odd = np.argwhere(present != (sampling[:, :, 1] > 0))
+        if len(odd):
+            i, component = odd[0].tolist()
+            factors = sampling[i, component].tolist()
+            msg = f"expected two sampling factors or none of component {component} of image {i}, found {factors}"
+            raise ValueError(msg)
         axes = np.empty((len(self), 3, 2), dtype=AXIS)
         for axis, (n_full, box, length, n, first, flip) in enumerate(
             (
@@ -251,7 +266,8 @@ class Crops:
                 (width, self.left, self.width, self.n_columns, self.first_column, self.flip.astype(np.int64)),
             )
         ):
-            outside = np.flatnonzero((box < 0) | (length <= 0) | (box + length > n_full))
+            inside = (box >= 0) & (length > 0) & (box + length <= n_full)  # not so for NaN
+            outside = np.flatnonzero(~inside)
             if len(outside):
                 i = outside[0]
                 msg = (

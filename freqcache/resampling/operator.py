@@ -70,9 +70,9 @@ def resample(
     axes = crops.axes(blocks=batch.blocks, sampling=batch.sampling, width=batch.width, height=batch.height)
     plan = layout(batch.channels, channels)
     if scale is None:
-        scale = torch.ones((1, len(channels)), device=batch.device)
+        scale = torch.ones((1, len(channels)), dtype=torch.float32, device=batch.device)
     if offset is None:
-        offset = torch.zeros((1, len(channels)), device=batch.device)
+        offset = torch.zeros((1, len(channels)), dtype=torch.float32, device=batch.device)
     if batch.device.type != "cpu":
         dequantized = resample_tensors(
             batch.parts[0],

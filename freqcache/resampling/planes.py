@@ -22,6 +22,7 @@ from freqcache_formats.channels import N_CHANNELS, N_COMPONENTS, N_FREQUENCIES, 
 Float32Array = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.int16] | Float32Array
 
+_LARGEST_FACTOR = 4  # T.81, B.2.2
 _ONE_COMPONENT = tuple(range(N_FREQUENCIES))
 _ALL = tuple(range(N_CHANNELS))
 _PLACES = NATURAL_TO_ZIGZAG.reshape(8, 8).T
@@ -218,6 +219,10 @@ def _max_factors(planes: Sequence[Plane | None], sampling: Sequence[tuple[int, i
     if not present:
         msg = "expected at least one plane, found none"
         raise ValueError(msg)
+    for factors in present:
+        if not all(1 <= factor <= _LARGEST_FACTOR for factor in factors):
+            msg = f"expected sampling factors 1..{_LARGEST_FACTOR}, found {tuple(factors)}"
+            raise ValueError(msg)
     return max(h for h, _ in present), max(v for _, v in present)
 
 

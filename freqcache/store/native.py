@@ -101,6 +101,12 @@ class NativeSplit(Split):
         reader = self._readers[component]
         grids = self._geometry["blocks"][wanted, component].astype(np.int64)
         groups, firsts = np.divmod(self._geometry["offset"][wanted, component], reader.geometry.chunk[1])
+        factors = self._geometry["sampling"][wanted, component].astype(np.int64)
+        known = ((factors >= 1) & (factors <= 4)).all(axis=1) | ((factors == 0).all(axis=1) & (grids == 0).any(axis=1))
+        if not known.all():
+            number = np.flatnonzero(~known)[0]
+            msg = f"{reader.place}: slot {wanted[number]} has sampling factors {factors[number].tolist()}"
+            raise StoreError(msg)
         sizes: npt.NDArray[np.int64] = grids.prod(axis=1)
         placed = (groups >= 0) & (groups < reader.geometry.n_groups) & (firsts + sizes <= reader.geometry.chunk[1])
         outside = (grids < 0).any(axis=1) | ((sizes > 0) & ~placed)

@@ -29,7 +29,7 @@ from freqcache.dct import LEVEL_SHIFT
 from freqcache_formats.channels import Channel
 from freqcache_formats.mask import ChannelMask
 
-_LUMA_DC: Final = Channel("Y", 0, 0)
+LUMA_DC: Final = Channel("Y", 0, 0)
 _DC_OF_SHIFT: Final = 8.0 * LEVEL_SHIFT
 
 
@@ -63,7 +63,7 @@ class ColourFactors:
         luma = self.brightness * self.contrast
         is_chroma = torch.tensor([channel.component != "Y" for channel in channels.channels], device=luma.device)
         scale = torch.where(is_chroma, (luma * self.saturation)[:, None], luma[:, None])
-        is_luma_dc = torch.tensor([channel == _LUMA_DC for channel in channels.channels], device=luma.device)
+        is_luma_dc = torch.tensor([channel == LUMA_DC for channel in channels.channels], device=luma.device)
         offset = is_luma_dc * (_DC_OF_SHIFT * (self.brightness - 1.0))[:, None]
         return scale, offset, self.brightness * (1.0 - self.contrast)
 
@@ -150,7 +150,7 @@ class RandomColour(nn.Module):
             )
             raise ValueError(msg)
         scale, offset, mean_weight = (part.to(x.device) for part in factors.affine(self.channels))
-        if self.channels.channels[0] == _LUMA_DC:  # in storage order it can only be the first
+        if self.channels.channels[0] == LUMA_DC:  # in storage order it can only be the first
             offset[:, 0] += mean_weight * x[:, 0].mean((1, 2), dtype=mean_weight.dtype)
         return torch.addcmul(offset.to(x.dtype)[:, :, None, None], x, scale.to(x.dtype)[:, :, None, None])
 

@@ -17,15 +17,14 @@ from freqcache.buffers import Buffers
 from freqcache.crops import Crop
 from freqcache.normalization import Kind, Normalization
 from freqcache.resampling.operator import resample
-from freqcache.transforms.colour import ColourJitter
+from freqcache.transforms.colour import LUMA_DC, ColourJitter
 from freqcache.transforms.erasing import RandomErasing
-from freqcache_formats.channels import COMPONENTS, Channel
+from freqcache_formats.channels import COMPONENTS
 from freqcache_formats.mask import ChannelMask
 
 if TYPE_CHECKING:
     from freqcache.dataset import FrequencyDataset
 
-_LUMA_DC: Final = Channel("Y", 0, 0)
 _DTYPES: Final = (torch.float32, torch.bfloat16)
 
 # The numbers of the crops decide the shapes of everything in there: a compiler would make a graph for each batch.
@@ -78,8 +77,11 @@ class EvalTransform(nn.Module):
         if dtype not in _DTYPES:
             msg = f"dtype: expected {' or '.join(str(kind) for kind in _DTYPES)}, found {dtype}"
             raise ValueError(msg)
-        if len(normalization.mean) != len(channels):
+        if not len(normalization.mean) == len(normalization.std) == len(channels):
             msg = f"expected the normalization of {len(channels)} channels, found {len(normalization.mean)}"
+            raise ValueError(msg)
+        if threads < 1:
+            msg = f"threads: expected at least 1, found {threads}"
             raise ValueError(msg)
         self.channels = channels
         self.held = channels if held is None else held
@@ -219,7 +221,7 @@ class TrainTransform(EvalTransform):
         factors = colour.draw(len(batch), generator)
         scale, offset, mean_weight = (part.to(self.factor.device) for part in factors.affine(self.channels))
         scale, offset = scale * self.factor, offset * self.factor + self.offset
-        if self.channels.channels[0] != _LUMA_DC:  # in storage order it can only be the first
+        if self.channels.channels[0] != LUMA_DC:  # in storage order it can only be the first
             return self._cropped(batch, scale, offset, generator)
         luma_scale, luma_offset = scale[:, 0].clone(), offset[:, 0].clone()
         scale[:, 0], offset[:, 0] = 1, 0

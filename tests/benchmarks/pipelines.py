@@ -81,7 +81,7 @@ def seeded(number: int) -> torch.Generator:
 
 
 def cropping(dataset: FrequencyDataset, transform: EvalTransform) -> Way:
-    """Read whole row groups of a dataset with a crop, in memory that is used again, as the loader does; transform them."""
+    """Read whole row groups of a dataset with a crop, in memory used again as the loader does; transform them."""
     buffers = Buffers()
 
     def way(indices: Indices, number: int) -> float:

@@ -107,7 +107,12 @@ def test_masks_threads_single_images_and_torch_give_the_same(seed, size, wanted,
     for image in range(len(batch)):
         only = resample(batch.select([image]), one_of(crops, image), channels)
         assert torch.equal(found[image : image + 1], only)
-    by_torch = resample_tensors(
+    torch.testing.assert_close(by_torch(batch, crops, channels), found, rtol=1e-5, atol=1e-3)
+
+
+def by_torch(batch, crops, channels):
+    """Return what the operator of other devices gives."""
+    return resample_tensors(
         batch.parts[0],
         starts=batch.starts,
         blocks=batch.blocks,
@@ -117,7 +122,36 @@ def test_masks_threads_single_images_and_torch_give_the_same(seed, size, wanted,
         plan=layout(batch.channels, channels),
         grid=crops.grid,
     )
-    torch.testing.assert_close(by_torch, found, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("crop", [CentreCrop(size=40), CentreCrop(size=8, resize=0), CentreCrop(size=96, resize=100)])
+@pytest.mark.parametrize("most", [1 << 26, 1])
+def test_torch_gives_the_same_of_centre_crops_and_in_groups(crop, most, monkeypatch):
+    monkeypatch.setattr("freqcache.resampling.device._MOST_COEFFICIENTS", most)
+    batch = make_batch(NAMES, SIZES)
+    crops = crop.draw(batch.width, batch.height)
+    torch.testing.assert_close(by_torch(batch, crops, ALL), resample(batch, crops, ALL), rtol=1e-5, atol=1e-3)
+
+
+def test_torch_moves_whole_blocks_and_keeps_the_padding_of_the_edge():
+    batch = make_batch(["4:4:4"], [(75, 101)])
+    whole = CentreCrop(size=8).draw(batch.width, batch.height)
+    crops = replace(
+        whole,
+        n_rows=np.array([101]),
+        n_columns=np.array([75]),
+        first_row=np.array([0]),
+        first_column=np.array([0]),
+        size=(101, 75),
+    )
+    stored = torch.stack(
+        [
+            torch.from_numpy(plane.astype(np.float32) * steps[:, None, None])
+            for plane, steps in zip(batch[0][0].coefficients, batch[0][0].quantization, strict=True)
+        ]
+    ).view(192, 13, 10)
+    assert torch.equal(resample(batch, crops, ALL)[0], stored)
+    assert torch.equal(by_torch(batch, crops, ALL)[0], stored)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -207,5 +241,35 @@ def test_what_does_not_fit_is_refused():
         resample(replace(batch, width=np.array([90], np.int32)), boxes(batch, (0, 64), 64, 0, 64), ALL)
     with pytest.raises(ValueError, match="lie outside"):
         resample(replace(batch, starts=batch.starts + 1), boxes(batch, (0, 64), 64, 0, 64), ALL)
+    good = boxes(batch, (0, 64), 64, 0, 64)
+    huge = np.full((1, 3, 2), 2**31 - 1, np.int32)
+    for changes in ({"blocks": huge}, {"starts": np.full((1, 3), 2**63 - 100)}, {"starts": batch.starts - 4}):
+        with pytest.raises(ValueError, match="lie outside its arrays"):
+            resample(replace(batch, **changes), good, ALL)
+    half = batch.sampling.copy()
+    half[0, 1] = 1, 0
+    with pytest.raises(ValueError, match=r"two sampling factors or none of component 1 of image 0, found \[1, 0\]"):
+        resample(replace(batch, sampling=half), good, ALL)
+    flats = batch.parts[0]
+    for bad in (
+        tuple(flat.to(torch.uint8) for flat in flats),
+        tuple(flat.double() for flat in flats),
+        (flats[0].float(), *flats[1:]),
+        tuple(torch.stack([flat, flat], 1).view(-1)[::2] for flat in flats),
+    ):
+        with pytest.raises(ValueError, match=r"expected (coefficients of one dtype|flat, contiguous)"):
+            resample(replace(batch, parts=(bad,)), good, ALL)
+    with pytest.raises(ValueError, match="threads: expected at least 1, found -1"):
+        resample(batch, good, ALL, threads=-1)
+    with pytest.raises(ValueError, match="whole pixels, which are cut out first, found fractions"):
+        boxes(batch, (3.5, 10), 16, 0, 16, cut=True)
+    with pytest.raises(ValueError, match="is not inside"):
+        resample(batch, boxes(batch, (float("nan"), 64), 64, 0, 64), ALL)
+    with pytest.raises(ValueError, match="numbers of 1 images"):
+        replace(good, height=np.array([64.0, 64.0]))
+    with pytest.raises(TypeError, match="mask of booleans"):
+        batch.select(np.array([True]))
+    with pytest.raises(ValueError, match=r"int8 or int16, found torch\.uint8"):
+        FrequencyBatch.from_dense(torch.zeros(1, 192, 4, 4, dtype=torch.uint8), ALL, torch.ones(192))
     with pytest.raises(ValueError, match="steps"):
         FrequencyBatch.from_dense(torch.zeros(1, 24, 4, 4, dtype=torch.int8), ALL, torch.ones(192))
