@@ -1,4 +1,4 @@
-"""Orders and reading plans, in numbers alone: permutations, lanes, shares of ranks, portions; and how random they are."""
+"""Orders and reading plans, in numbers alone: permutations, lanes, shares, portions; and how random orders are."""
 
 from __future__ import annotations
 
