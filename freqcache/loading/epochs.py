@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -80,24 +81,19 @@ class Epochs:
         lanes: int | None,
         window: int,
     ) -> None:
-        numbers = {"batch_size": batch_size, "world_size": world_size, "lanes": lanes or 1, "window": window}
-        for name, number in numbers.items():
-            if number < 1:
-                msg = f"{name}: expected at least 1, found {number}"
-                raise ValueError(msg)
-        if not 0 <= rank < world_size:
-            msg = f"rank: expected 0 to {world_size - 1}, found {rank}"
-            raise ValueError(msg)
-        if seed < 0:
-            msg = f"seed: expected 0 or more, found {seed}"
+        self.batch_size = whole("batch_size", batch_size, least=1)
+        self.world_size = whole("world_size", world_size, least=1)
+        self.lanes = self.world_size if lanes is None else whole("lanes", lanes, least=1)
+        self.window = whole("window", window, least=1)
+        self.seed = whole("seed", seed, least=0)
+        self.rank = whole("rank", rank, least=0)
+        if self.rank >= self.world_size:
+            msg = f"rank: expected 0 to {self.world_size - 1}, found {rank}"
             raise ValueError(msg)
         self.dataset = dataset
         self.indices = _checked(indices, dataset)
-        self.batch_size, self.drop_last, self.seed = batch_size, drop_last, seed
-        self.shuffle, self.window = shuffle, window
+        self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
         self.order: Order = "groups"
-        self.rank, self.world_size = rank, world_size
-        self.lanes = lanes or world_size
         self._lanes_given = lanes is not None
         self.epoch, self._start = 0, 0
         self._pass: Pass | None = None
@@ -108,9 +104,7 @@ class Epochs:
 
         Choosing the epoch that is next anyway changes nothing, so a position restored by :meth:`load_state_dict` stays.
         """
-        if epoch < 0:
-            msg = f"epoch: expected 0 or more, found {epoch}"
-            raise ValueError(msg)
+        epoch = whole("epoch", epoch, least=0)
         if epoch != self.epoch:
             self.epoch, self._start, self._pass = epoch, 0, None
 
@@ -122,7 +116,8 @@ class Epochs:
         """Return where the iteration that was begun last stands, in numbers and strings.
 
         All ranks return the same, if they have received as many batches; one file is enough for all. After the last
-        batch of an epoch it is the front of the next.
+        batch of an epoch it is the front of the next. Without `drop_last` that may be a batch earlier on other ranks
+        than on rank 0, whose state holds for all.
         """
         return self._state(None)
 
@@ -137,6 +132,10 @@ class Epochs:
         ValueError
             If the state is of other samples or of another order, or is no state.
         """
+        found: Any = state
+        if not isinstance(found, Mapping):
+            msg = f"state: expected what state_dict returns, found {found!r}"
+            raise ValueError(msg)
         own = self._identity()
         missing = ({"epoch", "consumed"} | own.keys()) - state.keys()
         if missing:
@@ -188,19 +187,16 @@ class Epochs:
     def _begin(self) -> Pass:
         """Begin an iteration, the one whose progress counts from now on."""
         left = self._count(self._start)
-        begun = Pass(epoch=self.epoch, start=self._start, lanes=self.lanes, n_batches=left)
-        self._pass = begun
-        self._end_if_done(begun)
-        return begun
+        self._pass = Pass(epoch=self.epoch, start=self._start, lanes=self.lanes, n_batches=left)
+        return self._pass
 
-    def _receive(self, visit: Pass) -> None:
-        """Count a batch that an iteration gives."""
-        visit.received += 1
-        if visit is self._pass:
-            self._end_if_done(visit)
+    def _receive(self, visit: Pass, batches: int = 1) -> None:
+        """Count batches that an iteration gives; none at its end, which an iteration without batches has too.
 
-    def _end_if_done(self, visit: Pass) -> None:
-        if visit.received >= visit.n_batches:
+        Not when it begins: a DataLoader with workers begins two iterations of its sampler and drops the first.
+        """
+        visit.received += batches
+        if visit is self._pass and visit.received >= visit.n_batches:
             self.epoch, self._start = visit.epoch + 1, 0
 
     def _visits(self, visit: Pass) -> Positions:
@@ -224,6 +220,24 @@ class Epochs:
             batches = f" with batches of {self.batch_size}" if self.drop_last else ""
             msg = f"{len(self.indices)} samples are too few for {self.world_size} ranks{batches}"
             raise ValueError(msg)
+
+
+def whole(name: str, number: Any, *, least: int) -> int:
+    """Return an argument as an int, which JSON has where it has no numpy integer.
+
+    Raises
+    ------
+    ValueError
+        If it is no integer, or less than `least`.
+    """
+    try:
+        integer = index(number)
+    except TypeError:
+        integer = least - 1
+    if integer < least:
+        msg = f"{name}: expected an integer of at least {least}, found {number!r}"
+        raise ValueError(msg)
+    return integer
 
 
 def _checked(indices: Indices | None, dataset: FrequencyDataset) -> Positions:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from freqcache.batches import FrequencyBatch
 from freqcache.dataset import FrequencyDataset
-from freqcache.loading.epochs import Epochs, Indices, Pass
+from freqcache.loading.epochs import Epochs, Indices, Pass, whole
 from freqcache.loading.items import by_portions, from_memory, items_of, one_by_one
 from freqcache.loading.order import WINDOW
 from freqcache.loading.placing import Mover, Sent
@@ -120,9 +120,6 @@ class FrequencyLoader(Epochs):
         if access not in get_args(Access):
             msg = f"access: expected one of {', '.join(get_args(Access))}, found {access!r}"
             raise ValueError(msg)
-        if prefetch < 0:
-            msg = f"prefetch: expected 0 or more, found {prefetch}"
-            raise ValueError(msg)
         super().__init__(
             dataset,
             batch_size,
@@ -139,7 +136,7 @@ class FrequencyLoader(Epochs):
             access = "memory" if self.n_bytes <= IN_MEMORY_BYTES else "groups"
         self.access = access
         self.order = "groups" if access == "groups" else "random"
-        self.prefetch = prefetch
+        self.prefetch = whole("prefetch", prefetch, least=0)
         self.transform = transform
         self._mover = Mover(device, pin_memory=pin_memory)
         self._held: Any = None
@@ -184,9 +181,21 @@ class Iteration(Iterator[tuple[Any, Tensor]]):
         self._sent = Prefetched(source, loader.prefetch) if loader.prefetch else source
 
     def __next__(self) -> tuple[Any, Tensor]:
-        coefficients, labels = self._loader._mover.receive(next(self._sent))
-        if self._loader.transform is not None:
-            coefficients = self._loader.transform(coefficients)
+        try:
+            sent = next(self._sent)
+        except StopIteration:
+            self._loader._receive(self._pass, 0)
+            raise
+        try:
+            coefficients, labels = self._loader._mover.receive(sent)
+            if self._loader.transform is not None:
+                coefficients = self._loader.transform(coefficients)
+        except BaseException as error:
+            self.close()  # the error's traceback may keep this object for long
+            if isinstance(error, StopIteration):  # it would end the epoch as if nothing had happened
+                msg = "the transform raised StopIteration"
+                raise RuntimeError(msg) from error
+            raise
         self._loader._receive(self._pass)
         return coefficients, labels
 

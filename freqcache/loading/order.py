@@ -64,6 +64,7 @@ def epoch_order(
     n = len(groups)
     if order == "random":
         return np.argsort(_Bits(seed, epoch).draw(n), kind="stable")
+    lanes = min(lanes, max(n, 1))  # more lanes would be empty
     ends = _lane_lengths(n, lanes).cumsum()
     if order == "stored":
         return _interleaved(np.split(np.arange(n), ends[:-1]))

@@ -93,3 +93,4 @@ class FrequencyBatchSampler(Epochs, Sampler[list[int]]):
         for start in range(0, len(items), self.batch_size):
             self._receive(visit)
             yield items[start : start + self.batch_size]
+        self._receive(visit, 0)

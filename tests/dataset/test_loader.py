@@ -85,13 +85,3 @@ def test_small_splits_are_held_in_memory(dataset: FrequencyDataset, monkeypatch:
     assert FrequencyLoader(dataset, 7, shuffle=True).access == "memory"
     monkeypatch.setattr("freqcache.loading.loader.IN_MEMORY_BYTES", 1000)
     assert FrequencyLoader(dataset, 7, shuffle=True).access == "groups"
-
-
-def test_what_is_no_order_is_refused(dataset: FrequencyDataset) -> None:
-    with pytest.raises(ValueError, match="expected one of auto, memory, groups, random, found 'quick'"):
-        FrequencyLoader(dataset, 7, shuffle=True, access="quick")  # type: ignore[arg-type]
-
-
-def test_a_batch_of_nothing_is_refused(dataset: FrequencyDataset) -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        FrequencyLoader(dataset, 0, shuffle=True)
