@@ -21,8 +21,8 @@ Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 
 _FLOAT = 4
-_LANES, _SIDE = int(LANES), int(SIDE)
 _COLUMNS = 8
+"""Columns of output blocks that are computed before they are written."""
 
 
 @inlined
@@ -60,13 +60,13 @@ def _load(
         for number in range(n_runs):
             position = start + (held * grid[0] + top + number) * grid[1] + left
             to = (v * n_runs + number) * stride
-            for column in range(0, run, _LANES):
+            for column in range(0, run, LANES):
                 prefetch(flat, position + ahead + column)
-                if position + column + _LANES <= len(flat):
+                if position + column + LANES <= len(flat):
                     # Past the end of the run it takes what follows; that is overwritten or never used.
                     widen(flat, position + column, step, target + np.uintp(_FLOAT * (to + column)))
                 else:
-                    for i in range(column, column + _LANES):
+                    for i in range(column, column + LANES):
                         inside = position + i < len(flat)
                         out[to + i] = step * np.float32(flat[position + i]) if inside else np.float32(0.0)
 
@@ -89,14 +89,14 @@ def _vertical(
 ) -> None:
     """Apply the vertical bands; the result is [block column, output, block row], its columns `lanes` long."""
     sums, matrices = np.uintp(block.ctypes.data), np.uintp(bands.ctypes.data)
-    matrix_bytes = bands.shape[1] * _SIDE * _SIDE * _FLOAT
+    matrix_bytes = bands.shape[1] * SIDE * SIDE * _FLOAT
     n_blocks = len(first)
     column = 0
     while column < width:
-        pair = outputs <= _SIDE // 2 and column + _LANES < width
-        columns = 2 * _LANES if pair else _LANES
-        for j in range(0, n_blocks, _SIDE):
-            for i in range(_SIDE):
+        pair = outputs <= SIDE // 2 and column + LANES < width
+        columns = 2 * LANES if pair else LANES
+        for j in range(0, n_blocks, SIDE):
+            for i in range(SIDE):
                 multiply_band(
                     outputs,
                     pair,
@@ -107,12 +107,12 @@ def _vertical(
                     np.uintp(n_wide),
                     np.uintp(n_v),
                     sums + np.uintp(_FLOAT * columns * i),
-                    np.uintp(_FLOAT * columns * _SIDE),
+                    np.uintp(_FLOAT * columns * SIDE),
                 )
             for k in range(outputs):
-                for part in range(0, columns, _SIDE):
+                for part in range(0, columns, SIDE):
                     transpose(
-                        sums + np.uintp(_FLOAT * (columns * _SIDE * k + part)),
+                        sums + np.uintp(_FLOAT * (columns * SIDE * k + part)),
                         np.uintp(_FLOAT * columns),
                         out + np.uintp(_FLOAT * ((column + part) * lanes + k * n_blocks + j)),
                         np.uintp(_FLOAT * lanes),
@@ -143,7 +143,7 @@ def _horizontal(
         # Where a run is no multiple of 16 long, it spills into the next, which is computed after it.
         lane = begin * n_blocks
         while lane < end * n_blocks:
-            pair = n_pairs[begin] <= _SIDE // 2 and lane + _LANES < end * n_blocks
+            pair = n_pairs[begin] <= SIDE // 2 and lane + LANES < end * n_blocks
             multiply_band(
                 n_pairs[begin],
                 pair,
@@ -156,8 +156,45 @@ def _horizontal(
                 out + np.uintp(_FLOAT * lane),
                 np.uintp(_FLOAT * lanes),
             )
-            lane += 2 * _LANES if pair else _LANES
+            lane += 2 * LANES if pair else LANES
         begin = end
+
+
+@kernel
+def _write(
+    results: Float32Array,
+    row_of: Int64Array,
+    factor: Float32Array,
+    addend: Float32Array,
+    corner: Float32Array,
+    left: int,
+    right: int,
+    out: Float32Array,
+) -> None:
+    """Write columns of output blocks with the channels last, each channel times its factor plus its addend."""
+    n_down, n_across, n_channels = out.shape
+    for j in range(0, n_down, SIDE):
+        for i in range(left, right):
+            base = np.uintp(results[i - left].ctypes.data + _FLOAT * j)
+            for channel in range(0, n_channels, SIDE):
+                whole = j + SIDE <= n_down and channel + SIDE <= n_channels
+                to, stride = np.uintp(corner.ctypes.data), SIDE
+                if whole:
+                    position = (j * n_across + i) * n_channels + channel
+                    to = np.uintp(out.ctypes.data) + np.uintp(_FLOAT * position)
+                    stride = n_across * n_channels
+                transpose_scaled(
+                    base,
+                    np.uintp(row_of[channel:].ctypes.data),
+                    np.uintp(factor[channel:].ctypes.data),
+                    np.uintp(addend[channel:].ctypes.data),
+                    to,
+                    np.uintp(_FLOAT * stride),
+                )
+                if not whole:
+                    for r in range(min(SIDE, n_down - j)):
+                        for k in range(min(SIDE, n_channels - channel)):
+                            out[j + r, i, channel + k] = corner[r, k]
 
 
 @kernel
@@ -200,8 +237,8 @@ def resample(
         -1, or the number of an image whose box reaches so far beyond it that some output has no source.
     """
     n_down, n_across, n_channels = out.shape[1:]
-    down, across = _rounded_up(n_down, _SIDE), n_across
-    n_padded = _rounded_up(n_channels, _SIDE)
+    down, across = _rounded_up(n_down, SIDE), n_across
+    n_padded = _rounded_up(n_channels, SIDE)
     place_first = np.empty((3, 2, max(down, across)), dtype=np.int64)
     extents = np.zeros((3, 2, 3), dtype=np.int64)  # width of the band, first source block, source blocks
 
@@ -221,18 +258,18 @@ def resample(
                     broad = max(broad, n_source)
                 else:
                     tall = max(tall, n_source)
-    broad = _rounded_up(broad, _LANES)
+    broad = _rounded_up(broad, LANES)
     most = plan.n_out[:, 0].max()
-    samples = np.empty((_SIDE * widest, _SIDE), dtype=np.float64)
-    vertical_bands = np.empty((3, down, widest, _SIDE, _SIDE), dtype=np.float32)
-    horizontal_bands = np.empty((3, across, widest, _SIDE, _SIDE), dtype=np.float32)
-    source = np.empty(tall * _SIDE * (broad + broad // 2) + 2 * _LANES, dtype=np.float32)
-    block = np.empty(_SIDE * _SIDE * _LANES, dtype=np.float32)
-    turned = np.empty((3, _SIDE * broad * (most * down + _LANES)), dtype=np.float32)
-    results = np.zeros((_COLUMNS, 4, _SIDE * (most * down + _LANES)), dtype=np.float32)  # the fourth stays zero
+    samples = np.empty((SIDE * widest, SIDE), dtype=np.float64)
+    vertical_bands = np.empty((3, down, widest, SIDE, SIDE), dtype=np.float32)
+    horizontal_bands = np.empty((3, across, widest, SIDE, SIDE), dtype=np.float32)
+    source = np.empty(tall * SIDE * (broad + broad // 2) + 2 * LANES, dtype=np.float32)
+    block = np.empty(SIDE * SIDE * LANES, dtype=np.float32)
+    turned = np.empty((3, SIDE * broad * (most * down + LANES)), dtype=np.float32)
+    results = np.zeros((_COLUMNS, 4, SIDE * (most * down + LANES)), dtype=np.float32)  # the fourth stays zero
     row_of = np.empty(n_padded, dtype=np.int64)
     factor, addend = np.zeros(n_padded, dtype=np.float32), np.zeros(n_padded, dtype=np.float32)
-    corner = np.empty((_SIDE, _SIDE), dtype=np.float32)
+    corner = np.empty((SIDE, SIDE), dtype=np.float32)
 
     for image in images:
         for component in range(3):
@@ -254,8 +291,8 @@ def resample(
                     _copy(horizontal_bands[other] if axis else vertical_bands[other], n_wide, bands)
                 elif not fill_band(record, first, n_wide, dct, plan.basis[component, axis], samples, bands):
                     return int(image)
-            lanes = outputs * down + _LANES
-            width = _rounded_up(extents[component, 1, 2], _LANES)
+            lanes = outputs * down + LANES
+            width = _rounded_up(extents[component, 1, 2], LANES)
             target = np.uintp(turned[component].ctypes.data)
             top, n_rows, left = extents[component, 0, 1], extents[component, 0, 2], extents[component, 1, 1]
             grid = blocks[image, component]
@@ -270,7 +307,7 @@ def resample(
                     grid,
                     steps[image, component, u],
                     plan.place[component, u],
-                    plan.place[component, u + 1, 0] if u < _SIDE - 1 else -1,
+                    plan.place[component, u + 1, 0] if u < SIDE - 1 else -1,
                     n_v,
                     top,
                     0 if together else left,
@@ -298,7 +335,7 @@ def resample(
             row_of[channel] = _FLOAT * 3 * results.shape[2]
             if channel < n_channels:
                 component, vertical, horizontal = plan.channels[channel]
-                lanes = plan.n_out[component, 0] * down + _LANES
+                lanes = plan.n_out[component, 0] * down + LANES
                 if extents[component, 1, 0] > 0:
                     row_of[channel] = _FLOAT * (component * results.shape[2] + horizontal * lanes + vertical * down)
                 factor[channel] = scale[min(image, len(scale) - 1), channel]
@@ -312,8 +349,8 @@ def resample(
                         continue
                     _horizontal(
                         np.uintp(turned[component].ctypes.data),
-                        plan.n_out[component, 0] * down + _LANES,
-                        _rounded_up(extents[component, 1, 2], _LANES),
+                        plan.n_out[component, 0] * down + LANES,
+                        _rounded_up(extents[component, 1, 2], LANES),
                         plan.n_horizontal[component],
                         np.uintp(horizontal_bands[component, i].ctypes.data),
                         place_first[component, 1, i] - extents[component, 1, 1],
@@ -323,28 +360,7 @@ def resample(
                         down,
                         np.uintp(results[i - left, component].ctypes.data),
                     )
-            for j in range(0, n_down, _SIDE):
-                for i in range(left, right):
-                    base = np.uintp(results[i - left].ctypes.data + _FLOAT * j)
-                    for channel in range(0, n_channels, _SIDE):
-                        whole = j + _SIDE <= n_down and channel + _SIDE <= n_channels
-                        to, stride = np.uintp(corner.ctypes.data), _SIDE
-                        if whole:
-                            position = ((image * n_down + j) * n_across + i) * n_channels + channel
-                            to = np.uintp(out.ctypes.data) + np.uintp(_FLOAT * position)
-                            stride = n_across * n_channels
-                        transpose_scaled(
-                            base,
-                            np.uintp(row_of[channel:].ctypes.data),
-                            np.uintp(factor[channel:].ctypes.data),
-                            np.uintp(addend[channel:].ctypes.data),
-                            to,
-                            np.uintp(_FLOAT * stride),
-                        )
-                        if not whole:
-                            for r in range(min(_SIDE, n_down - j)):
-                                for k in range(min(_SIDE, n_channels - channel)):
-                                    out[image, j + r, i, channel + k] = corner[r, k]
+            _write(results, row_of, factor, addend, corner, left, right, out[image])
     return -1
 
 
@@ -353,8 +369,8 @@ def _copy(source: Float32Array, n_wide: int, out: Float32Array) -> None:
     """Copy a band."""
     for block in range(len(out)):
         for w in range(n_wide):
-            for i in range(_SIDE):
-                for k in range(_SIDE):
+            for i in range(SIDE):
+                for k in range(SIDE):
                     out[block, w, i, k] = source[block, w, i, k]
 
 
@@ -368,9 +384,9 @@ def _alike(first: Any, second: Any) -> bool:
 def to_channels_first(source: Float32Array, out: Float32Array) -> None:
     """Transpose (places, channels) to (channels, places); both C-contiguous, the channels a multiple of 8."""
     places, channels = source.shape
-    whole = places // _SIDE * _SIDE
-    for place in range(0, whole, _SIDE):
-        for channel in range(0, channels, _SIDE):
+    whole = places // SIDE * SIDE
+    for place in range(0, whole, SIDE):
+        for channel in range(0, channels, SIDE):
             transpose(
                 np.uintp(source.ctypes.data) + np.uintp(_FLOAT * (place * channels + channel)),
                 np.uintp(_FLOAT * channels),

@@ -44,7 +44,7 @@ from pipelines import (
     units_of,
 )
 from resize_cost import cost
-from stores import make_stores
+from stores import make_hot_store, make_stores
 from transform_parts import where
 
 from freqcache import FrequencyDataset
@@ -85,6 +85,7 @@ def pipelines(stores: dict[str, Path], images: Path, together: int) -> list[Pipe
         "native, 24, fast": training(fast),
         "native, 24, fast, colours": training(fast, colour=COLOURS),
         f"native, 24, fast, tolerance {LAX}": training(faster),
+        "native, 24, exact, hot copy of all channels": training(native(make_hot_store(stores["native"]), "24")),
         "native, 64, exact": training(native(stores["native"], "64")),
         "native, 192, exact": training(native(stores["native"], "192")),
         "fixed 448, 24, exact": training(fixed[RANDOM]),

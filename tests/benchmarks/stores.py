@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import freqcache
@@ -19,3 +20,13 @@ def make_stores(images: Path, work: Path, workers: int) -> dict[str, Path]:
         if not (path / "zarr.json").exists():
             freqcache.build(images, path, options[kind], workers=workers, quiet=True)
     return stores
+
+
+def make_hot_store(store: Path) -> Path:
+    """Copy a cache, with a hot copy of all its channels; return its path."""
+    path = store.with_name(f"{store.stem}-hot.zarr")
+    if not path.exists():
+        shutil.copytree(store, path)
+    if not (path / "hot").exists():
+        freqcache.make_hot(path, "192", quiet=True)
+    return path
