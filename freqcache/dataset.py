@@ -24,15 +24,15 @@ from torch.utils.data import Dataset, default_collate
 from freqcache.batches import FrequencyBatch
 from freqcache.crops import CentreCrop, Crop
 from freqcache.errors import StoreError
+from freqcache.normalization import measure
 from freqcache.resampling.operator import resample
 from freqcache.store import FixedSplit, NativeSample, NativeSplit, Store, open_store
 from freqcache.store.native import Allocate
-from freqcache.superset import LEAST_DEVIATION, TOLERANCE, Policy, Reading, Sizes, check_policy, plan_reading
+from freqcache.superset import TOLERANCE, Policy, Reading, Sizes, check_policy, plan_reading
 from freqcache_formats.channels import N_COMPONENTS
 from freqcache_formats.layout import BLOCK_SIZE
 from freqcache_formats.mask import ChannelMask
 
-_NORMALIZATION_SAMPLES: Final = 512
 _PLANNING_SAMPLES: Final = 64
 _TRAIN_SPLITS: Final = ("train", "all")
 
@@ -325,7 +325,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
             statistics = self.store[split].statistics
             mean, std = statistics.mean[self.channels.indices], statistics.std[self.channels.indices]
         else:
-            mean, std = self._measured(self if split == self.split else self._sibling(split), crop)
+            dataset = self if split == self.split else self._sibling(split)
+            mean, std = measure(dataset.read_batch, len(dataset), crop, self.channels, threads=self.threads)
         std = np.where(std > 0, std, 1)
         return torch.from_numpy(mean).float(), torch.from_numpy(std).float()
 
@@ -334,25 +335,6 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         sibling = copy(self)
         sibling._open(split)
         return sibling
-
-    def _measured(
-        self, dataset: FrequencyDataset, crop: Crop
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        count = min(len(dataset), _NORMALIZATION_SAMPLES)
-        total = np.zeros(len(self.channels))
-        squares, n = np.zeros(len(self.channels)), 0
-        chosen = np.linspace(0, len(dataset) - 1, count).astype(np.intp)
-        generator = torch.Generator().manual_seed(0)
-        for start in range(0, count, 64):
-            batch = dataset.read_batch(chosen[start : start + 64])
-            crops = crop.draw(batch.width, batch.height, generator)
-            values = resample(batch, crops, self.channels, threads=self.threads).double()
-            total += values.sum(dim=(0, 2, 3)).numpy()
-            squares += values.square().sum(dim=(0, 2, 3)).numpy()
-            n += values[:, 0].numel()
-        mean = total / max(1, n)
-        std = np.sqrt(np.maximum(squares / max(1, n) - mean**2, 0))
-        return mean, np.where(std > LEAST_DEVIATION, std, 0)
 
     def _sizes(self) -> Sizes:
         """Return the geometry of all items."""

@@ -7,18 +7,31 @@ images of each image's mean, smaller by a factor of 2 to 70; it is here to run t
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, Final, Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from freqcache.batches import FrequencyBatch
+from freqcache.crops import Crop
+from freqcache.resampling.operator import resample
 from freqcache_formats.mask import ChannelMask
 
 Kind: TypeAlias = Literal["cache", "dctnet"]
 
+LEAST_DEVIATION: Final = 1e-3
+"""Deviations below are what is left of float32 arithmetic: the channel does not vary."""
+
 _DCTNET: Final = "dctnet_statistics.json"
+_SAMPLES: Final = 512
+_AT_A_TIME: Final = 64
+
+Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,3 +77,46 @@ class Normalization:
     def from_dict(cls, document: dict[str, Any]) -> Normalization:
         """Return the normalization of a checkpoint's entry."""
         return cls(mean=document["mean"], std=document["std"], kind=document["kind"])
+
+
+def measure(
+    read: Callable[[npt.NDArray[np.intp]], FrequencyBatch],
+    n_items: int,
+    crop: Crop,
+    channels: ChannelMask,
+    *,
+    threads: int = 1,
+) -> tuple[Float, Float]:
+    """Measure what a crop makes of up to 512 items spread over a split; random crops by a fixed seed.
+
+    Parameters
+    ----------
+    read : callable
+        Reads items.
+    n_items : int
+        Items there are.
+    crop : Crop
+        What becomes of them.
+    channels : ChannelMask
+        The channels wanted.
+    threads : int
+        For the resampling.
+
+    Returns
+    -------
+    mean, std : (channels,) float64
+        0 for the deviation of a channel that does not vary.
+    """
+    chosen = np.linspace(0, n_items - 1, min(n_items, _SAMPLES)).astype(np.intp)
+    total, squares, n = np.zeros(len(channels)), np.zeros(len(channels)), 0
+    generator = torch.Generator().manual_seed(0)
+    for start in range(0, len(chosen), _AT_A_TIME):
+        batch = read(chosen[start : start + _AT_A_TIME])
+        crops = crop.draw(batch.width, batch.height, generator)
+        values = resample(batch, crops, channels, threads=threads).double()
+        total += values.sum(dim=(0, 2, 3)).numpy()
+        squares += values.square().sum(dim=(0, 2, 3)).numpy()
+        n += values[:, 0].numel()
+    mean = total / max(1, n)
+    std = np.sqrt(np.maximum(squares / max(1, n) - mean**2, 0))
+    return mean, np.where(std > LEAST_DEVIATION, std, 0)

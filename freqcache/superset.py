@@ -20,6 +20,7 @@ import torch
 from freqcache.batches import FrequencyBatch
 from freqcache.crops import CentreCrop, Crop
 from freqcache.errors import StoreError
+from freqcache.normalization import LEAST_DEVIATION
 from freqcache.resampling.bands import axis_band
 from freqcache.resampling.operator import resample
 from freqcache_formats.channels import N_COMPONENTS, N_FREQUENCIES, ZIGZAG_TO_NATURAL
@@ -28,9 +29,6 @@ from freqcache_formats.mask import ChannelMask
 Policy: TypeAlias = Literal["exact", "fast"]
 TOLERANCE: Final = 0.1
 """Root mean square of the error that ``fast`` allows in a channel, as a share of the channel's deviation."""
-
-LEAST_DEVIATION: Final = 1e-3
-"""Deviations below are what is left of float32 arithmetic: the channel does not vary."""
 
 _IMAGES: Final = 48
 _CROPS: Final = 192

@@ -198,6 +198,94 @@ def _write(
 
 
 @kernel
+def _turn(
+    flat: Any,
+    start: int,
+    grid: Any,
+    steps: Float32Array,
+    component: int,
+    plan: Frequencies,
+    extents: Int64Array,
+    bands: Float32Array,
+    first: Int64Array,
+    source: Float32Array,
+    block: Float32Array,
+    out: Float32Array,
+) -> None:
+    """Take a component through the vertical pass: [horizontal frequency, block column, vertical output, block row]."""
+    outputs = plan.n_out[component, 0]
+    lanes = outputs * len(first) + LANES
+    width = _rounded_up(extents[1, 2], LANES)
+    n_wide, top, n_rows = extents[0]
+    left = extents[1, 1]
+    # Rows are dequantized in one run, columns that are not needed included, unless these are many.
+    together = 2 * grid[1] <= 3 * width
+    stride = grid[1] if together else width
+    for u in range(plan.n_horizontal[component]):
+        n_v = plan.n_vertical[component, u]
+        _load(
+            flat,
+            start,
+            grid,
+            steps[u],
+            plan.place[component, u],
+            plan.place[component, u + 1, 0] if u < SIDE - 1 else -1,
+            n_v,
+            top,
+            0 if together else left,
+            1 if together else n_rows,
+            n_rows * stride if together else width,
+            n_rows * stride if together else width,
+            source,
+        )
+        _vertical(
+            np.uintp(source.ctypes.data) + np.uintp(_FLOAT * left if together else 0),
+            n_v,
+            n_rows,
+            stride,
+            width,
+            bands,
+            first,
+            n_wide,
+            top,
+            outputs,
+            block,
+            np.uintp(out.ctypes.data) + np.uintp(_FLOAT * u * width * lanes),
+            lanes,
+        )
+
+
+@kernel
+def _extremes(
+    images: Int64Array,
+    sampling: npt.NDArray[np.uint8],
+    axes: Any,
+    plan: Frequencies,
+    place_first: Int64Array,
+    down: int,
+    across: int,
+) -> tuple[int, int, int, int]:
+    """Return an image without a source for some output, or -1; and the widest band, the most block rows and columns."""
+    widest = tall = broad = 1
+    for image in images:
+        for component in range(3):
+            if sampling[image, component, 0] == 0 or plan.n_out[component, 0] == 0:
+                continue
+            for axis in range(2):
+                first = place_first[component, axis, : (across if axis else down)]
+                n_wide = place_band(axes[image, component, axis], first)
+                if n_wide == 0:
+                    return int(image), widest, tall, broad
+                widest = max(widest, n_wide)
+                n_source = first.max() + n_wide - first.min()
+                if axis:
+                    broad = max(broad, n_source)
+                else:
+                    tall = max(tall, n_source)
+    return -1, widest, tall, broad
+
+
+@kernel
 def resample(
     images: Int64Array,
     flats: Any,
@@ -242,22 +330,9 @@ def resample(
     place_first = np.empty((3, 2, max(down, across)), dtype=np.int64)
     extents = np.zeros((3, 2, 3), dtype=np.int64)  # width of the band, first source block, source blocks
 
-    widest = tall = broad = 1
-    for image in images:
-        for component in range(3):
-            if sampling[image, component, 0] == 0 or plan.n_out[component, 0] == 0:
-                continue
-            for axis in range(2):
-                first = place_first[component, axis, : (across if axis else down)]
-                n_wide = place_band(axes[image, component, axis], first)
-                if n_wide == 0:
-                    return int(image)
-                widest = max(widest, n_wide)
-                n_source = first.max() + n_wide - first.min()
-                if axis:
-                    broad = max(broad, n_source)
-                else:
-                    tall = max(tall, n_source)
+    failed, widest, tall, broad = _extremes(images, sampling, axes, plan, place_first, down, across)
+    if failed >= 0:
+        return failed
     broad = _rounded_up(broad, LANES)
     most = plan.n_out[:, 0].max()
     samples = np.empty((SIDE * widest, SIDE), dtype=np.float64)
@@ -291,46 +366,20 @@ def resample(
                     _copy(horizontal_bands[other] if axis else vertical_bands[other], n_wide, bands)
                 elif not fill_band(record, first, n_wide, dct, plan.basis[component, axis], samples, bands):
                     return int(image)
-            lanes = outputs * down + LANES
-            width = _rounded_up(extents[component, 1, 2], LANES)
-            target = np.uintp(turned[component].ctypes.data)
-            top, n_rows, left = extents[component, 0, 1], extents[component, 0, 2], extents[component, 1, 1]
-            grid = blocks[image, component]
-            # Rows are dequantized in one run, columns that are not needed included, unless these are many.
-            together = 2 * grid[1] <= 3 * width
-            stride = grid[1] if together else width
-            for u in range(plan.n_horizontal[component]):
-                n_v = plan.n_vertical[component, u]
-                _load(
-                    flats[component],
-                    starts[image, component],
-                    grid,
-                    steps[image, component, u],
-                    plan.place[component, u],
-                    plan.place[component, u + 1, 0] if u < SIDE - 1 else -1,
-                    n_v,
-                    top,
-                    0 if together else left,
-                    1 if together else n_rows,
-                    n_rows * stride if together else width,
-                    n_rows * stride if together else width,
-                    source,
-                )
-                _vertical(
-                    np.uintp(source.ctypes.data) + np.uintp(_FLOAT * left if together else 0),
-                    n_v,
-                    n_rows,
-                    stride,
-                    width,
-                    vertical_bands[component],
-                    place_first[component, 0, :down],
-                    extents[component, 0, 0],
-                    top,
-                    outputs,
-                    block,
-                    target + np.uintp(_FLOAT * u * width * lanes),
-                    lanes,
-                )
+            _turn(
+                flats[component],
+                starts[image, component],
+                blocks[image, component],
+                steps[image, component],
+                component,
+                plan,
+                extents[component],
+                vertical_bands[component],
+                place_first[component, 0, :down],
+                source,
+                block,
+                turned[component],
+            )
         for channel in range(n_padded):
             row_of[channel] = _FLOAT * 3 * results.shape[2]
             if channel < n_channels:
