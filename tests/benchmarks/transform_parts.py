@@ -37,11 +37,13 @@ INSIDE = {
     "reading and dequantizing": ("_load",),
     "vertical products": ("_vertical",),
     "horizontal products": ("_horizontal",),
-    "channels last, affine map, output": ("transpose_scaled",),
+    "channels last, affine map, output": ("_write",),
 }
 """The kernel's parts in the order in which data passes them, with the functions that are one."""
 
-ARGUMENTS = {"fill_band": 7, "_copy": 3, "_load": 13, "_vertical": 13, "_horizontal": 11, "transpose_scaled": 6}
+ARGUMENTS = {"fill_band": 7, "_copy": 3, "_load": 13, "_vertical": 13, "_horizontal": 11, "_write": 8}
+PASSES = ("_turn",)
+"""Functions that call those, and are compiled with what is left out of them."""
 
 
 def _nothing(arguments: int) -> Callable[..., Any]:
@@ -61,7 +63,15 @@ def stopped_after(part: str) -> Callable[..., Any]:
         msg = f"this version's kernel has no {', '.join(missing)}: bring tests/benchmarks/transform_parts.py up to date"
         raise SystemExit(msg)
     names_seen = whole.__globals__ | {name: _nothing(ARGUMENTS[name]) for name in left_out}
-    compiled: Callable[..., Any] = numba.njit(nogil=True)(FunctionType(whole.__code__, names_seen, whole.__name__))
+    for name in PASSES:
+        names_seen[name] = _compiled(whole.__globals__[name].py_func, names_seen)
+    return _compiled(whole, names_seen)
+
+
+def _compiled(function: Any, names_seen: dict[str, Any]) -> Callable[..., Any]:
+    compiled: Callable[..., Any] = numba.njit(nogil=True)(
+        FunctionType(function.__code__, names_seen, function.__name__)
+    )
     return compiled
 
 
