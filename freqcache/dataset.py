@@ -26,6 +26,7 @@ from freqcache.crops import CentreCrop, Crop
 from freqcache.errors import StoreError
 from freqcache.normalization import measure
 from freqcache.resampling.operator import resample
+from freqcache.spread import spread
 from freqcache.store import FixedSplit, NativeSample, NativeSplit, Store, open_store
 from freqcache.store.native import Allocate
 from freqcache.superset import TOLERANCE, Policy, Reading, Sizes, check_policy, plan_reading
@@ -193,9 +194,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         variance = self._split.statistics.std**2
         groups = np.unique(self.row_groups)
         wanted = -(-_PLANNING_SAMPLES * len(groups) // max(len(self), 1))
-        spread = groups[np.unique(np.linspace(0, len(groups) - 1, min(wanted, len(groups))).astype(np.intp))]
-        some = np.flatnonzero(np.isin(self.row_groups, spread))
-        some = some[np.unique(np.linspace(0, len(some) - 1, min(len(some), _PLANNING_SAMPLES)).astype(np.intp))]
+        some = np.flatnonzero(np.isin(self.row_groups, groups[spread(len(groups), wanted)]))
+        some = some[spread(len(some), _PLANNING_SAMPLES)]
         return plan_reading(
             self.channels,
             crop,
@@ -293,17 +293,17 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         ValueError
             If `out` does not fit.
         """
-        slots = self.slots[self._checked(indices)]
-        shape = (len(slots), len(self.held_channels), *self.grid)
+        items = self._checked(indices)
+        shape = (len(items), len(self.held_channels), *self.grid)
         if out is None:
             out = torch.empty(shape, dtype=self.dtype)
         elif tuple(out.shape) != shape or out.dtype != self.dtype:
             msg = f"out: expected {self.dtype} of shape {shape}, found {out.dtype} of shape {tuple(out.shape)}"
             raise ValueError(msg)
         if isinstance(self._split, FixedSplit):
-            self._split.read(slots, self.held_channels, out=out.numpy(), threads=self.threads)
+            self._split.read(self.slots[items], self.held_channels, out=out.numpy(), threads=self.threads)
         elif self._resizes is not None:
-            batch = self.read_batch(indices)
+            batch = self._read_channels(items, self.source_channels)
             crops = self._resizes.draw(batch.width, batch.height)
             out.copy_(resample(batch, crops, self.channels, threads=self.threads))
         return out

@@ -20,6 +20,7 @@ from torch import Tensor
 from freqcache.batches import FrequencyBatch
 from freqcache.crops import Crop
 from freqcache.resampling.operator import resample
+from freqcache.spread import spread
 from freqcache_formats.mask import ChannelMask
 
 Kind: TypeAlias = Literal["cache", "dctnet"]
@@ -107,7 +108,7 @@ def measure(
     mean, std : (channels,) float64
         0 for the deviation of a channel that does not vary.
     """
-    chosen = np.linspace(0, n_items - 1, min(n_items, _SAMPLES)).astype(np.intp)
+    chosen = spread(n_items, _SAMPLES)
     total, squares, n = np.zeros(len(channels)), np.zeros(len(channels)), 0
     generator = torch.Generator().manual_seed(0)
     for start in range(0, len(chosen), _AT_A_TIME):

@@ -23,6 +23,7 @@ from freqcache.errors import StoreError
 from freqcache.normalization import LEAST_DEVIATION
 from freqcache.resampling.bands import axis_band
 from freqcache.resampling.operator import resample
+from freqcache.spread import spread
 from freqcache_formats.channels import N_COMPONENTS, N_FREQUENCIES, ZIGZAG_TO_NATURAL
 from freqcache_formats.mask import ChannelMask
 
@@ -223,7 +224,7 @@ def _reached(wanted: ChannelMask, crop: Crop, sizes: Sizes) -> npt.NDArray[np.bo
 def _contributions(wanted: ChannelMask, crop: Crop, sizes: Sizes, variance: Float) -> Float:
     """(wanted, 192); the variance that each stored channel gives each wanted one, averaged over drawn crops."""
     generator = _generator(len(wanted))
-    chosen = np.unique(np.linspace(0, len(sizes.width) - 1, _IMAGES).astype(np.intp))
+    chosen = spread(len(sizes.width), _IMAGES)
     gains = np.zeros((N_COMPONENTS, 8, 8, 8, 8))  # [component, v out, v in, u out, u in]
     counts = np.zeros(N_COMPONENTS)
     for _ in range(-(-_CROPS // len(chosen))):
