@@ -52,7 +52,8 @@ class CrossRankBatchNorm2d(nn.BatchNorm2d):
             msg = f"expected more than one value per channel on all ranks, found {count} of shape {tuple(x.shape)}"
             raise ValueError(msg)
         self._track(count, mean, variance)
-        y: Tensor = _Normalize.apply(x, self.weight, self.bias, mean.to(x.dtype), variance.to(x.dtype), self.eps, count)
+        statistics = mean.to(x.dtype), variance.to(x.dtype)
+        y: Tensor = _Normalize.apply(x, self.weight, self.bias, *statistics, self.eps, count)  # type: ignore[no-untyped-call]
         return y
 
     @torch.no_grad()

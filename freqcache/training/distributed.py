@@ -14,6 +14,7 @@ https://docs.pytorch.org/docs/stable/distributed.html for the rest.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -173,8 +174,9 @@ def process_group(device_name: str, *, timeout: timedelta = TIMEOUT) -> Iterator
         if not _is_first(store):
             _await_the_end()
         if _is_lost_connection(error):
-            reason = str(error).partition("\n")[0]
-            msg = f"rank {ranks.rank} lost the other ranks; where one failed, its own message says why ({reason})"
+            msg = (
+                f"rank {ranks.rank} lost the other ranks; where one failed, its own message says why ({_reason(error)})"
+            )
             raise TrainingError(msg) from error
         raise
     finally:
@@ -214,8 +216,7 @@ def _join(ranks: Ranks, device_name: str, timeout: timedelta) -> Store:
             device_id=device,
         )
     except (RuntimeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        msg = f"rank {ranks.rank} of {ranks.world_size} cannot join the others at {where}: {reason}"
+        msg = f"rank {ranks.rank} of {ranks.world_size} cannot join the others at {where}: {_reason(error)}"
         raise TrainingError(msg) from error
     return store
 
@@ -237,3 +238,8 @@ def _await_the_end() -> None:
 def _is_lost_connection(error: Exception) -> bool:
     # Gloo raises plain RuntimeErrors that begin with the place in its source.
     return isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's first sentence, without the place in torch's source that it may begin with."""
+    return re.sub(r"^\[[^]]*\]\s*", "", str(error)).partition("\n")[0].partition(". ")[0]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
+from typing import Any, Final
 
 import torch
 from torch import distributed as dist
@@ -16,6 +18,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from freqcache.training.collectives import world_size
 from freqcache.training.crossrank import CrossRankBatchNorm2d
+
+_SYNC_BUFFERS: Final = (  # the option's new name in torch 2.13, where the old one warns
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in signature(DistributedDataParallel.__init__).parameters
+    else "broadcast_buffers"
+)
 
 
 def data_parallel(module: nn.Module) -> nn.Module:
@@ -30,18 +38,17 @@ def data_parallel(module: nn.Module) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        Takes and returns what `module` does; the parameters are the same objects, now with the values of rank 0.
+        Takes and returns what `module` does; the parameters are the same objects, now with the values of rank 0,
+        as are the buffers.
         `module` keeps its plain names, and is what to save, to optimize and to evaluate. `module` itself where there
         is one rank.
     """
     if world_size() == 1:
         return module
-    return DistributedDataParallel(
-        module,
-        # Running statistics over all ranks are alike anyway; others would drift apart, so those of rank 0 count.
-        broadcast_buffers=any(_is_local(layer) for layer in module.modules()),
-        gradient_as_bucket_view=True,
-    )
+    buffers_from_main(module)
+    # Running statistics over all ranks are alike anyway; others would drift apart, so those of rank 0 count.
+    options: dict[str, Any] = {_SYNC_BUFFERS: any(_is_local(layer) for layer in module.modules())}
+    return DistributedDataParallel(module, gradient_as_bucket_view=True, **options)
 
 
 def _is_local(layer: nn.Module) -> bool:
