@@ -222,6 +222,12 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         """Mean stored bytes that a sample's masked channels take."""
         return self._split.stored_bytes(self.source_channels) / max(1, len(self))
 
+    @property
+    def channel_bytes(self) -> npt.NDArray[np.float64]:
+        """Mean stored bytes of a sample in each of :attr:`channels`, (channels,)."""
+        each = [ChannelMask.of([channel], name="one") for channel in self.channels.channels]
+        return np.array([self._split.stored_bytes(one) for one in each]) / max(1, len(self))
+
     def __len__(self) -> int:
         return len(self.slots)
 

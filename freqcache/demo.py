@@ -14,15 +14,10 @@ from typing import Final
 
 from freqcache.building import BuildOptions, BuildReport, build
 from freqcache.errors import TrainingError
-from freqcache.training import Reporter, RunConfig, RunResult, SilentReporter, train
+from freqcache.training import Reporter, RunConfig, RunResult, SilentReporter, load_recipe, train
 from freqcache_formats.mask import ChannelMask
 
 SIZE: Final = 224
-
-# For a hundred photographs: small batches, so that the gates take enough steps to move at all.
-_LAMBDA: Final = 0.03
-_BATCH_SIZE: Final = 8
-_LEARNING_RATE: Final = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,17 +101,9 @@ def run_demo(
     reporter.line(
         f"cache      {report.n_samples} photographs, {report.bytes_out:,} bytes of cache ({report.bytes_in:,} of JPEG)"
     )
-    config = RunConfig(
-        cache=str(cache),
-        lam=_LAMBDA,
-        width=0.25,
-        epochs=epochs,
-        batch_size=_BATCH_SIZE,
-        lr=_LEARNING_RATE,
-        seed=seed,
-    )
+    config = RunConfig(cache=str(cache), **(load_recipe("demo") | {"epochs": epochs, "seed": seed}))
     dense = train(config, out=out / "dense", reporter=reporter)
-    gated = train(replace(config, gate=True), out=out / "gated", k=k, reporter=reporter)
+    gated = train(replace(config, gate="dynamic"), out=out / "gated", k=k, reporter=reporter)
     if gated.selected is None or gated.selected.mask_path is None:
         msg = f"{gated.path}: the gates decided nothing: {'; '.join(gated.warnings)}"
         raise TrainingError(msg)

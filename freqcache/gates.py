@@ -1,17 +1,18 @@
-"""Gates that decide, for each image, which channels a network sees.
+"""Gates that decide which channels a network sees: for each image, or once for all.
 
-The gate of Xu et al., "Learning in the Frequency Domain" (CVPR 2020, section 3.3): the spatial mean of
-every channel passes a 1x1 convolution, BatchNorm and ReLU; each entry times two trainable numbers gives the
-logits of "off" and "on"; a Bernoulli sample per channel, drawn by Gumbel-softmax (Jang et al., ICLR 2017),
-hard forwards and straight-through backwards, multiplies the channel. At evaluation the decision is the
-arg max: no noise.
+The dynamic gate is that of Xu et al., "Learning in the Frequency Domain" (CVPR 2020, section 3.3): the
+spatial mean of every channel passes a 1x1 convolution, BatchNorm and ReLU; each entry times two trainable numbers
+gives the logits of "off" and "on"; a Bernoulli sample per channel, drawn by Gumbel-softmax (Jang et al., ICLR 2017),
+hard forwards and straight-through backwards, multiplies the channel. At evaluation the decision is the arg max: no
+noise. The static gate has a pair of logits per channel and no input, and is otherwise the same.
 
 Ranking channels by what the gates learned is :mod:`freqcache.selection`'s; the loss is the training loop's.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from freqcache.errors import TrainingError
 
 OFF, ON = 0, 1
 """Slots of the last axis of the logits."""
+
+INITIAL_LOGITS: Final = (0.1, 2.0)
+"""Of off and on: P(on) starts at sigmoid(1.9) = 0.87."""
 
 
 def gumbel_noise(
@@ -75,8 +79,8 @@ class GateOutput(NamedTuple):
     probabilities: Tensor
 
 
-class ChannelGate(nn.Module):
-    """Dynamic gate of the paper: one decision per image and channel.
+class Gate(nn.Module):
+    """What the gates have in common: logits become a sample in training, and the arg max in evaluation mode.
 
     Parameters
     ----------
@@ -98,31 +102,10 @@ class ChannelGate(nn.Module):
             raise TrainingError(msg)
         self.channels = channels
         self.tau = tau
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.conv = nn.Conv2d(channels, channels, 1)
-        self.bn = nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU()
-        self.fc = nn.Conv2d(channels, 2 * channels, 1, groups=channels)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the weights anew, so that P(on) starts at sigmoid(2 - 0.1) = 0.87 for every channel."""
-        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
-        if self.conv.bias is not None:
-            nn.init.zeros_(self.conv.bias)
-        self.bn.reset_parameters()
-        nn.init.normal_(self.fc.weight, 0.0, 0.001)
-        with torch.no_grad():
-            if self.fc.bias is not None:
-                # A grouped convolution lists group after group: (off, on) of channel 0, of channel 1, ...
-                self.fc.bias.copy_(torch.tensor([0.1, 2.0]).repeat(self.channels))
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits of off and on, (N, C, 2) float, of an input (N, C, H, W)."""
-        pooled = self.pool(x)  # (N, C, 1, 1)
-        excited = self.relu(self.bn(self.conv(pooled)))  # (N, C, 1, 1)
-        pairs: Tensor = self.fc(excited)  # (N, 2C, 1, 1)
-        return pairs.reshape(-1, self.channels, 2)
+        raise NotImplementedError
 
     def forward(
         self, x: Tensor, *, noise: Tensor | None = None, generator: torch.Generator | None = None
@@ -155,6 +138,63 @@ class ChannelGate(nn.Module):
         return GateOutput(x * gates.to(x.dtype)[:, :, None, None], gates, probabilities)
 
 
+class ChannelGate(Gate):
+    """Dynamic gate of the paper: one decision per image and channel. Parameters are those of :class:`Gate`."""
+
+    def __init__(self, channels: int, *, tau: float = 1.0) -> None:
+        super().__init__(channels, tau=tau)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.conv = nn.Conv2d(channels, channels, 1)
+        self.bn = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU()
+        self.fc = nn.Conv2d(channels, 2 * channels, 1, groups=channels)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew, so that P(on) starts at sigmoid(2 - 0.1) = 0.87 for every channel."""
+        nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
+        if self.conv.bias is not None:
+            nn.init.zeros_(self.conv.bias)
+        self.bn.reset_parameters()
+        nn.init.normal_(self.fc.weight, 0.0, 0.001)
+        with torch.no_grad():
+            if self.fc.bias is not None:
+                # A grouped convolution lists group after group: (off, on) of channel 0, of channel 1, ...
+                self.fc.bias.copy_(torch.tensor(INITIAL_LOGITS).repeat(self.channels))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits of off and on, (N, C, 2) float, of an input (N, C, H, W)."""
+        pooled = self.pool(x)  # (N, C, 1, 1)
+        excited = self.relu(self.bn(self.conv(pooled)))  # (N, C, 1, 1)
+        pairs: Tensor = self.fc(excited)  # (N, 2C, 1, 1)
+        return pairs.reshape(-1, self.channels, 2)
+
+
+class StaticGate(Gate):
+    """One pair of logits per channel, whatever the image; starts like the dynamic gate.
+
+    Parameters are those of :class:`Gate`.
+    """
+
+    def __init__(self, channels: int, *, tau: float = 1.0) -> None:
+        super().__init__(channels, tau=tau)
+        self.pairs = nn.Parameter(torch.empty(channels, 2))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set P(on) to sigmoid(2 - 0.1) = 0.87 for every channel."""
+        with torch.no_grad():
+            self.pairs.copy_(torch.tensor(INITIAL_LOGITS))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Return the logits of off and on, (N, C, 2) float, the same for each of the N images of `x`."""
+        return self.pairs.expand(x.shape[0], -1, -1)
+
+
+GATES: Final[Mapping[str, type[Gate]]] = {"dynamic": ChannelGate, "static": StaticGate}
+"""Gates by name."""
+
+
 class NetworkOutput(NamedTuple):
     """Logits of a network and, where it has gates, what they did.
 
@@ -177,18 +217,23 @@ class GatedNetwork(nn.Module):
     ----------
     network : torch.nn.Module
         Maps (N, C, H, W) to logits; its state dict keeps its plain names.
-    gate : ChannelGate, optional
+    gate : Gate, optional
         Put before it.
     """
 
-    def __init__(self, network: nn.Module, gate: ChannelGate | None = None) -> None:
+    def __init__(self, network: nn.Module, gate: Gate | None = None) -> None:
         super().__init__()
         self.network = network
         self.gate = gate
 
-    def forward(self, x: Tensor, *, generator: torch.Generator | None = None) -> NetworkOutput:
-        """Return the logits of (N, C, H, W) normalized coefficients (or pixels), and the gates."""
+    def forward(
+        self, x: Tensor, *, noise: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> NetworkOutput:
+        """Return the logits of (N, C, H, W) normalized coefficients (or pixels), and the gates.
+
+        `noise` and `generator` are the gate's: see :meth:`Gate.forward`.
+        """
         if self.gate is None:
             return NetworkOutput(self.network(x), None, None)
-        gated = self.gate(x, generator=generator)
+        gated = self.gate(x, noise=noise, generator=generator)
         return NetworkOutput(self.network(gated.x), gated.gates, gated.probabilities)

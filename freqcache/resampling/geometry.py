@@ -6,7 +6,7 @@ records of :data:`AXIS`, which :mod:`freqcache.resampling.bands` turns into matr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -217,6 +217,11 @@ class Crops:
 
     def __len__(self) -> int:
         return len(self.top)
+
+    def take(self, rows: slice) -> Crops:
+        """Return those of some of the images."""
+        names = ("top", "left", "height", "width", "n_rows", "n_columns", "first_row", "first_column", "flip")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from freqcache.training.config import RunConfig
 from freqcache.training.data import resolve_cache
 from freqcache.training.evaluation import EvalResult, channel_probabilities, evaluate
 from freqcache.training.loop import RunResult, resume, train
+from freqcache.training.recipes import load_recipe, recipe_names
 from freqcache.training.report import Reporter, SilentReporter, TerminalReporter
 from freqcache.training.runs import TrainedRun, load_run
 
@@ -19,7 +20,9 @@ __all__ = [
     "TrainedRun",
     "channel_probabilities",
     "evaluate",
+    "load_recipe",
     "load_run",
+    "recipe_names",
     "resolve_cache",
     "resume",
     "train",

@@ -3,8 +3,8 @@
 A checkpoint is one ``torch.save`` file of tensors, numbers, strings, lists and dicts (``weights_only`` loads
 it)::
 
-    format, version     "freqcache-checkpoint", 1
-    model               state dict of the network, plain torchvision-like names
+    format, version     "freqcache-checkpoint", 2
+    model               state dict of the network, plain torchvision-like names; the moving average where there is one
     gate                state dict of the gate, or None
     config              RunConfig.to_dict()
     mask                the channels the network takes, in order (ChannelMask.to_dict())
@@ -12,7 +12,8 @@ it)::
     classes, cache      class names; {"path", "id"} of the cache
     grid                block rows and columns of an image
     epoch, history      epochs done; one dict of metrics per epoch
-    optimizer, rng      to go on bit for bit
+    k                   channels of the mask that a gated run ends with
+    progress            to go on bit for bit: optimizers, sums over the epoch that has begun, the place in it
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import torch
 from freqcache.errors import TrainingError
 
 CHECKPOINT_FORMAT: Final = "freqcache-checkpoint"
-CHECKPOINT_VERSION: Final = 1
+CHECKPOINT_VERSION: Final = 2
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:

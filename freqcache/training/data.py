@@ -7,35 +7,29 @@ share of each class held out, the same images for every seed. Reading is :mod:`f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
+import torch
 
+from freqcache.crops import CentreCrop, Crop, RandomResizedCrop
 from freqcache.dataset import FrequencyDataset
 from freqcache.errors import TrainingError
 from freqcache.loading.loader import FrequencyLoader
 from freqcache.store import open_store
 from freqcache.training.config import RunConfig
+from freqcache.training.distributed import Ranks
+from freqcache_formats.layout import BLOCK_SIZE
 from freqcache_formats.mask import ChannelMask
 
 HOLD_OUT_SEED = 0
 DEFAULT_SIZE = 224
-
-
-class Batches(Protocol):
-    """Batches of coefficients and labels, in an order that depends on the epoch."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+ALONE = Ranks()
+RESIZE = 8 / 7
+"""Of the short side before the centre crop: the usual 256 for 224."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +39,14 @@ class Part:
     Attributes
     ----------
     dataset : FrequencyDataset
+    crop : Crop or None
+        What becomes of each image on its way to the network; None for nothing.
     indices : (n,) int64 or None
         Positions in the dataset, increasing; None for all.
     """
 
     dataset: FrequencyDataset
+    crop: Crop | None = None
     indices: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -59,6 +56,13 @@ class Part:
     def name(self) -> str:
         """Name of the split."""
         return self.dataset.split
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Block rows and columns of what the network takes."""
+        if self.crop is None:
+            return self.dataset.grid
+        return self.crop.size // BLOCK_SIZE, self.crop.size // BLOCK_SIZE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,19 +145,22 @@ def open_data(config: RunConfig) -> RunData:
         If the splits do not say which images to train on, or there are too few.
     """
     splits = tuple(open_store(config.cache).splits)
-    channels = config.channels
     if "train" in splits and ("val" in splits or "test" in splits):
         val_split = "val" if "val" in splits else "test"
         data = RunData(
-            train=Part(dataset=FrequencyDataset(config.cache, split="train", channels=channels, size=config.size)),
-            val=Part(dataset=FrequencyDataset(config.cache, split=val_split, channels=channels, size=config.size)),
+            train=_open_part(config, "train", training=True),
+            val=_open_part(config, val_split, training=False),
             held_out=False,
         )
     elif len(splits) == 1:
-        dataset = FrequencyDataset(config.cache, split=splits[0], channels=channels, size=config.size)
-        chosen = hold_out(dataset.labels, config.val_fraction)
-        train = Part(dataset=dataset, indices=np.flatnonzero(~chosen))
-        data = RunData(train=train, val=Part(dataset=dataset, indices=np.flatnonzero(chosen)), held_out=True)
+        train = _open_part(config, splits[0], training=True)
+        val = _open_part(config, splits[0], training=False)
+        chosen = hold_out(train.dataset.labels, config.val_fraction)
+        data = RunData(
+            train=replace(train, indices=np.flatnonzero(~chosen)),
+            val=replace(val, indices=np.flatnonzero(chosen)),
+            held_out=True,
+        )
     else:
         msg = f"{config.cache}: expected the splits train and val, or one split; found {', '.join(splits)}"
         raise TrainingError(msg)
@@ -161,6 +168,39 @@ def open_data(config: RunConfig) -> RunData:
         msg = f"{config.cache}: too few images: {len(data.train)} to train on, {len(data.val)} to validate on"
         raise TrainingError(msg)
     return data
+
+
+def _open_part(config: RunConfig, split: str, *, training: bool) -> Part:
+    """Open a split as it is trained or validated on: whole images, or crops of them."""
+    options: dict[str, Any] = {"split": split, "channels": config.channels, "threads": config.threads or 1}
+    if config.crop == "none":
+        return Part(dataset=FrequencyDataset(config.cache, size=config.size, **options))
+    crop = _train_crop(config) if training else _eval_crop(config)
+    if crop is None:
+        return Part(dataset=FrequencyDataset(config.cache, **options))
+    return Part(dataset=FrequencyDataset(config.cache, crop=crop, **options), crop=crop)
+
+
+def _train_crop(config: RunConfig) -> Crop:
+    flip = 0.5 if config.flip else 0.0
+    return RandomResizedCrop(size=config.size or _fixed_side(config), flip=flip)
+
+
+def _eval_crop(config: RunConfig) -> Crop | None:
+    """Return the centre crop of validation; None for a fixed cache, whose images are that already."""
+    if config.size is None:
+        return None
+    resize = config.resize or round(config.size * RESIZE / BLOCK_SIZE) * BLOCK_SIZE
+    return CentreCrop(size=config.size, resize=resize)
+
+
+def _fixed_side(config: RunConfig) -> int:
+    """Return the side in pixels of a fixed cache's images."""
+    grid = FrequencyDataset(config.cache, split=open_store(config.cache).splits[0]).grid
+    if grid[0] != grid[1]:
+        msg = f"{config.cache}: crops are square, and its images have {grid[0]}x{grid[1]} blocks; use --crop none"
+        raise TrainingError(msg)
+    return BLOCK_SIZE * grid[0]
 
 
 def hold_out(labels: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.bool_]:
@@ -186,7 +226,38 @@ def hold_out(labels: npt.NDArray[np.int64], fraction: float) -> npt.NDArray[np.b
     return chosen
 
 
-def open_batches(part: Part, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> Batches:
-    """Return batches of a part: shuffled and without a last incomplete one, or all of them in order."""
-    size = min(batch_size, len(part))
-    return FrequencyLoader(part.dataset, size, shuffle=shuffle, seed=seed, drop_last=shuffle, indices=part.indices)
+def open_batches(
+    part: Part,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+    ranks: Ranks = ALONE,
+    device: torch.device | None = None,
+) -> FrequencyLoader:
+    """Return batches of a part for this process: shuffled and without incomplete ones, or all of them in order.
+
+    Parameters
+    ----------
+    part : Part
+    batch_size : int
+        Images of a batch of this process.
+    shuffle, seed : bool, int
+        Of the order.
+    ranks : Ranks
+        The processes that share the part.
+    device : torch.device, optional
+        Where batches are wanted.
+    """
+    return FrequencyLoader(
+        part.dataset,
+        batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        drop_last=shuffle,
+        indices=part.indices,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        device=device,
+        pin_memory=device is not None and device.type == "cuda",
+    )

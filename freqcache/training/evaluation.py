@@ -15,9 +15,13 @@ from torch import Tensor, nn
 
 from freqcache.errors import TrainingError
 from freqcache.gates import GatedNetwork, NetworkOutput
+from freqcache.loading.loader import FrequencyLoader
+from freqcache.normalization import Normalization
 from freqcache.selection import ChannelProbabilities
 from freqcache.store import open_store
-from freqcache.training.data import Batches, Part, RunData, open_batches, open_data
+from freqcache.training.collectives import sum_over_ranks
+from freqcache.training.config import RunConfig
+from freqcache.training.data import Part, RunData, open_batches, open_data
 from freqcache.training.inputs import InputPipeline
 from freqcache.training.report import Reporter, SilentReporter
 from freqcache.training.runs import TrainedRun, load_run
@@ -74,18 +78,31 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and available else "cpu")
 
 
+def create_inputs(config: RunConfig, part: Part, normalization: Normalization, device: torch.device) -> InputPipeline:
+    """Return what makes the network's input of the batches of a part, on a device."""
+    dataset = part.dataset
+    return InputPipeline(
+        config,
+        channels=dataset.channels,
+        held=dataset.held_channels,
+        scale=dataset.scale,
+        normalization=normalization,
+        crop=part.crop,
+    ).to(device)
+
+
 def evaluate_model(
-    model: GatedNetwork, inputs: nn.Module, batches: Batches, *, device: torch.device, reporter: Reporter
+    model: GatedNetwork, inputs: nn.Module, batches: FrequencyLoader, *, device: torch.device, reporter: Reporter
 ) -> EvalResult:
-    """Run a network over batches, in evaluation mode; its own mode is left as found.
+    """Run a network over the batches of all processes, in evaluation mode; its own mode is left as found.
 
     Parameters
     ----------
     model : GatedNetwork
     inputs : torch.nn.Module
         From stored coefficients to the network's input.
-    batches : Batches
-        In any order; every sample counts once.
+    batches : FrequencyLoader
+        This process's, in any order; every sample counts once.
     device : torch.device
         Where `model` and `inputs` are.
     reporter : Reporter
@@ -98,18 +115,21 @@ def evaluate_model(
     model.eval()
     inputs.eval()
     sums = torch.zeros(4, dtype=torch.float64)  # images, loss, top-1, top-5
-    gates: list[Tensor] = []
+    gates = torch.zeros((2, 0 if model.gate is None else model.gate.channels), dtype=torch.float64)
     with torch.no_grad():
         for stored, labels in reporter.track(batches, total=len(batches), label="validation"):
             y = labels.to(device)
             output: NetworkOutput = model(inputs(stored.to(device)))
             sums += _count(output.logits, y)
             if output.gates is not None and output.probabilities is not None:
-                gates.append(torch.stack([output.probabilities, output.gates]).double().sum(1).cpu())  # (2, C)
+                gates += torch.stack([output.probabilities, output.gates]).double().sum(1).cpu()
     model.train(training)
     inputs.train(training)
+    sums = sum_over_ranks(sums)
     images = int(sums[0])
-    probabilities, open_share = torch.stack(gates).sum(0).numpy() / images if gates else (None, None)
+    probabilities, open_share = None, None
+    if model.gate is not None:
+        probabilities, open_share = sum_over_ranks(gates).numpy() / images
     return EvalResult(
         images=images,
         loss=float(sums[1]) / images,
@@ -194,16 +214,10 @@ def evaluate(
     trained = run if isinstance(run, TrainedRun) else load_run(run)
     part: Part = open_run_data(trained, cache).val
     where = choose_device(device)
-    inputs = InputPipeline(
-        trained.config,
-        channels=trained.channels,
-        scale=part.dataset.scale,
-        normalization=trained.normalization,
-    ).to(where)
     return evaluate_model(
         trained.model.to(where),
-        inputs,
-        open_batches(part, batch_size),
+        create_inputs(trained.config, part, trained.normalization, where),
+        open_batches(part, batch_size, device=where),
         device=where,
         reporter=reporter or SilentReporter(),
     )

@@ -4,34 +4,40 @@ Classification with SGD; with a gate the loss is that of Xu et al. (CVPR 2020, e
 
     loss = cross_entropy(logits, labels) + lam * mean over the batch of (sum over channels of gates)
 
-One process, one device. Every epoch ends with a checkpoint from which :func:`resume` goes on; on the CPU the
-result is bit for bit that of an uninterrupted run with as many threads.
+or, where lambda is adapted, that of :mod:`freqcache.training.budget`. One process or several, each with a device of its
+own. Every epoch and every `save_steps` end with a checkpoint from which :func:`resume` goes on; on the CPU the result
+is bit for bit that of an uninterrupted run with as many threads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
 
 from freqcache.errors import TrainingError
-from freqcache.gates import NetworkOutput
 from freqcache.models import NetworkCost
+from freqcache.training.collectives import broadcast_object, same_everywhere, sum_over_ranks
 from freqcache.training.config import RunConfig
 from freqcache.training.data import open_data, resolve_size
-from freqcache.training.evaluation import EvalResult, evaluate_model, open_run_data
+from freqcache.training.distributed import Ranks, process_group
+from freqcache.training.draws import Draws
+from freqcache.training.evaluation import EvalResult, choose_device, evaluate_model, open_run_data
+from freqcache.training.failures import advice, check_finite, explained_memory
 from freqcache.training.finish import SelectedChannels, select_channels
-from freqcache.training.optim import learning_rate
+from freqcache.training.parallel import buffers_from_main
 from freqcache.training.report import Reporter, SilentReporter
-from freqcache.training.runs import MASK, create_run, default_run_path, load_run, write_metrics
+from freqcache.training.runs import MASK, create_run, default_run_path, load_run
+from freqcache.training.schedules import learning_rate, temperature
 from freqcache.training.state import (
+    HITS,
     TrainingState,
     announce,
     cache_reference,
@@ -40,9 +46,16 @@ from freqcache.training.state import (
     restore_state,
     save_state,
 )
+from freqcache.training.step import current_gate_weight, take_step, train_part
 
-FINITE_CHECK_INTERVAL = 16
-"""Steps between looks at the loss on an accelerator, where each look waits for it; on a CPU every step is."""
+FINITE_CHECK_INTERVAL: Final = 16
+"""Parts between looks at the loss on an accelerator, where each look waits for it; on a CPU every part is."""
+
+SAVE_STEPS: Final = 1000
+"""Steps between checkpoints inside an epoch."""
+
+DEFAULT_K: Final = 24
+"""Channels of a mask, where nothing says how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +82,8 @@ class RunResult:
         Mask and heat map of a gated run.
     warnings : tuple of str
         What the user was warned of.
+    is_main : bool
+        Whether this process is the one that speaks and writes.
     """
 
     path: Path
@@ -81,24 +96,33 @@ class RunResult:
     history: list[dict[str, Any]]
     selected: SelectedChannels | None = None
     warnings: tuple[str, ...] = ()
+    is_main: bool = True
 
 
 def train(
-    config: RunConfig, *, out: str | Path | None = None, k: int = 24, reporter: Reporter | None = None
+    config: RunConfig,
+    *,
+    out: str | Path | None = None,
+    k: int | None = None,
+    reporter: Reporter | None = None,
+    save_steps: int = SAVE_STEPS,
 ) -> RunResult:
-    """Train a network from scratch into a new run folder.
+    """Train a network into a new run folder, from scratch or from an RGB network's trunk.
 
-    The state of torch's global generator and its number of threads are as before when this returns.
+    The state of torch's global generator and its number of threads are as before when this returns. Started by
+    torchrun, or with its variables set, the processes share the work: all of them call this alike.
 
     Parameters
     ----------
     config : RunConfig
     out : path, optional
         The run folder; see :func:`freqcache.training.runs.default_run_path`.
-    k : int
-        Channels of the mask that a gated run writes.
+    k : int, optional
+        Channels of the mask that a gated run writes: by default its target, or else 24.
     reporter : Reporter, optional
         Silent without.
+    save_steps : int
+        A checkpoint is written after so many steps of the optimizer, and after each epoch.
 
     Returns
     -------
@@ -107,28 +131,37 @@ def train(
     Raises
     ------
     TrainingError
-        If the run cannot start, or its loss stops being finite.
+        If the run cannot start, its loss stops being finite, or memory is too little.
     """
     config = resolve_size(config)
-    with _isolated(config):
+    with _isolated(config), process_group(choose_device(config.device).type) as ranks:
+        same_everywhere(config.to_dict(), "the configuration")
         data = open_data(config)
+        same_everywhere(data.train.dataset.cache_id, "the cache")
+        k = _choose_k(config) if k is None else k
         _check_k(config, k, len(data.train.dataset.channels))
-        path = default_run_path(config) if out is None else Path(out)
-        state = prepare(config, path, data, reporter or SilentReporter())
+        path = broadcast_object(default_run_path(config) if out is None else Path(out))
+        state = prepare(config, path, data, _reporter(reporter, ranks), ranks=ranks)
         state.k = k
-        rows, cols = data.train.dataset.grid
-        if config.shift >= max(rows, cols):
+        rows, cols = data.train.grid
+        if config.crop == "none" and config.shift >= max(rows, cols):
             msg = f"shift must be less than the grid of {rows}x{cols} blocks, found {config.shift}"
             raise TrainingError(msg)
-        create_run(path, describe_run(state))
+        if ranks.is_main:
+            create_run(path, describe_run(state))
         announce(state)
-        return _run(state)
+        return _run(state, save_steps=save_steps)
 
 
 def resume(
-    run: str | Path, *, k: int | None = None, device: str | None = None, reporter: Reporter | None = None
+    run: str | Path,
+    *,
+    k: int | None = None,
+    device: str | None = None,
+    reporter: Reporter | None = None,
+    save_steps: int = SAVE_STEPS,
 ) -> RunResult:
-    """Go on with a run from its last checkpoint to its last epoch.
+    """Go on with a run from its last checkpoint, which may be inside an epoch, to its last epoch.
 
     Parameters
     ----------
@@ -138,8 +171,8 @@ def resume(
         Channels of the mask; the run's own by default. A finished run's mask is left alone without it.
     device : str, optional
         The run's own by default, like everything else of its configuration.
-    reporter : Reporter, optional
-        Silent without.
+    reporter, save_steps
+        As for :func:`train`.
 
     Returns
     -------
@@ -152,17 +185,26 @@ def resume(
     """
     trained = load_run(run)
     config = trained.config
-    with _isolated(config):
+    with _isolated(config), process_group(choose_device(device or config.device).type) as ranks:
         data = open_run_data(trained)
-        state = prepare(config, trained.path, data, reporter or SilentReporter(), device=device)
+        # What it was initialised with is in the checkpoint, and may be gone.
+        started = replace(config, init=None)
+        state = prepare(started, trained.path, data, _reporter(reporter, ranks), ranks=ranks, device=device)
+        state.config = config
         restore_state(state, trained)
         if k is not None:
             _check_k(config, k, len(state.channels))
             state.k = k
         done = len(state.history)
-        state.reporter.line(f"{trained.path}: going on after epoch {done} of {config.epochs}")
+        inside = f", {state.parts // config.accumulate} steps into the next" if state.parts else ""
+        state.reporter.line(f"{trained.path}: going on after epoch {done} of {config.epochs}{inside}")
         keep = k is None and done >= config.epochs and (trained.path / MASK).exists()
-        return _run(state, select=not keep)
+        return _run(state, select=not keep, save_steps=save_steps)
+
+
+def _reporter(reporter: Reporter | None, ranks: Ranks) -> Reporter:
+    """Return what speaks: one process does."""
+    return reporter if reporter is not None and ranks.is_main else SilentReporter()
 
 
 @contextmanager
@@ -179,40 +221,46 @@ def _isolated(config: RunConfig) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
+def _choose_k(config: RunConfig) -> int:
+    """Return how many channels the mask of a gated run has by default: with a target of bytes it follows from those."""
+    return DEFAULT_K if config.target_channels is None else max(1, round(config.target_channels))
+
+
 def _check_k(config: RunConfig, k: int, channels: int) -> None:
-    if config.gate and not 1 <= k <= channels:
+    if config.gate != "none" and not 1 <= k <= channels:
         msg = f"cannot select {k} of {channels} channels"
         raise TrainingError(msg)
 
 
-def _run(state: TrainingState, *, select: bool = True) -> RunResult:
+def _run(state: TrainingState, *, select: bool = True, save_steps: int) -> RunResult:
     """Train the epochs that are missing, and finish."""
     config, reporter = state.config, state.reporter
     result: EvalResult | None = None
-    for epoch in range(len(state.history), config.epochs):
-        metrics = {"epoch": epoch + 1, **_train_epoch(state, epoch)}
-        result = _validate(state)
-        if not isfinite(result.loss):  # before the checkpoint: the last good one survives
-            msg = f"the validation loss is not finite after epoch {epoch + 1}; {_advice(config)}"
-            raise TrainingError(msg)
-        metrics |= {"val_loss": result.loss, "val_top1": result.top1, "val_top5": result.top5}
-        if result.channels_expected is not None and result.channels_open is not None:
-            metrics |= {
-                "val_gates_expected": result.channels_expected,
-                "val_gates_open": result.channels_open,
-            }
-        state.history.append(metrics)
-        save_state(state)
-        write_metrics(state.path, state.history)
-        reporter.line(_epoch_line(config, metrics))
-    if result is None:  # resumed after the last epoch
-        result = _validate(state)
+    with explained_memory(config):
+        for epoch in range(len(state.history), config.epochs):
+            metrics = {"epoch": epoch + 1, **_train_epoch(state, epoch, save_steps)}
+            result = _validate(state)
+            if not isfinite(result.loss):  # before the checkpoint: the last good one survives
+                msg = f"the validation loss is not finite after epoch {epoch + 1}; {advice(config)}"
+                raise TrainingError(msg)
+            metrics |= {"val_loss": result.loss, "val_top1": result.top1, "val_top5": result.top5}
+            if result.channels_expected is not None and result.channels_open is not None:
+                metrics |= {
+                    "val_gates_expected": result.channels_expected,
+                    "val_gates_open": result.channels_open,
+                }
+            state.history.append(metrics)
+            save_state(state)
+            state.log.add(state.history)
+            reporter.line(_epoch_line(config, metrics))
+        if result is None:  # resumed after the last epoch
+            result = _validate(state)
+    state.log.close()
     selected = None
     warnings: tuple[str, ...] = ()
-    if config.gate and select:
-        selected = select_channels(
-            state.path, state.channels, result, k=state.k, cache=cache_reference(state), size=config.size
-        )
+    if config.gate != "none" and select and state.ranks.is_main:
+        cache = cache_reference(state)
+        selected = select_channels(state.path, state.channels, result, k=state.k, cache=cache, size=config.size)
         warnings = selected.warnings
         for warning in warnings:
             reporter.warn(warning)
@@ -227,79 +275,89 @@ def _run(state: TrainingState, *, select: bool = True) -> RunResult:
         history=state.history,
         selected=selected,
         warnings=warnings,
+        is_main=state.ranks.is_main,
     )
 
 
-def _train_epoch(state: TrainingState, epoch: int) -> dict[str, float]:
-    """Train one epoch; return its metrics."""
-    config, device, model = state.config, state.device, state.model
-    batches = state.train_batches
-    batches.set_epoch(epoch)
-    steps = len(batches)
-    model.train()
+def _train_epoch(state: TrainingState, epoch: int, save_steps: int) -> dict[str, float]:
+    """Train an epoch, or the rest of it; return its metrics."""
+    config, device = state.config, state.device
+    accumulate, per_epoch = config.accumulate, state.steps_per_epoch
+    state.train_batches.set_epoch(epoch)
+    state.model.train()
     state.inputs.train()
-    sums = torch.zeros(4, device=device)  # loss, cross-entropy, hits, expected open channels: one per step
-    images, waited, rate = 0, 0.0, 0.0
-    begun = asked = perf_counter()
-    tracked = state.reporter.track(batches, total=steps, label=f"epoch {epoch + 1}/{config.epochs}")
-    for step, (stored, labels) in enumerate(tracked):  # (B, C, H, W) as stored, (B,)
+    left = per_epoch * accumulate - state.parts
+    waited, begun = 0.0, perf_counter()
+    asked, begun_at = begun, state.parts
+    rate = 0.0
+    batches = islice(iter(state.train_batches), left)
+    tracked = state.reporter.track(batches, total=left, label=f"epoch {epoch + 1}/{config.epochs}")
+    for stored, labels in tracked:  # (B, C, H, W) as stored or a FrequencyBatch, (B,)
         waited += perf_counter() - asked
-        x = state.inputs(stored.to(device, non_blocking=True), state.augment)  # (B, C, H, W) float32
-        y = labels.to(device, non_blocking=True)
-        rate = learning_rate(epoch * steps + step, config.epochs * steps, config)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.amp and device.type == "cuda"):
-            output: NetworkOutput = model(x, generator=state.noise)
-        loss, parts = _loss(output, y, config)
-        state.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        state.optimizer.step()
-        sums += parts
-        images += len(y)
-        if device.type == "cpu" or step % FINITE_CHECK_INTERVAL == 0 or step == steps - 1:
-            _check_finite(float(sums[0]), epoch, step, config)
+        part = state.parts
+        step = epoch * per_epoch + part // accumulate
+        last = part % accumulate == accumulate - 1
+        draws = Draws(
+            seed=config.seed,
+            epoch=epoch,
+            step=part,
+            images=state.part_images,
+            rank=state.ranks.rank,
+            world_size=state.ranks.world_size,
+        )
+        rate = learning_rate(step, state.steps, config)
+        state.optimizers.set_rate(rate)
+        if part % accumulate == 0:
+            state.optimizers.zero_grad()
+        sums = train_part(state, stored, labels, draws, step=step, last=last)
+        if last:
+            take_step(state, step, sums)
+        state.sums += sums
+        state.parts += 1
+        looks = device.type == "cpu" or part % FINITE_CHECK_INTERVAL == 0 or state.parts == per_epoch * accumulate
+        if looks:
+            check_finite(float(state.sums[0]), epoch, part // accumulate, config)
+            state.reporter.status(_status(state, perf_counter() - begun, waited, state.parts - begun_at))
         asked = perf_counter()
-    seconds = perf_counter() - begun
-    loss_mean, entropy, hits, expected = (float(value) / steps for value in sums)
-    metrics = {"lr": rate, "train_loss": loss_mean, "train_cross_entropy": entropy, "train_top1": hits}
-    if config.gate:
+        if last and (step + 1) % save_steps == 0 and state.parts < per_epoch * accumulate:
+            seconds = state.seconds
+            state.seconds += asked - begun
+            save_state(state)
+            state.seconds = seconds
+    seconds = state.seconds + perf_counter() - begun
+    parts = state.parts
+    loss, entropy, hits, expected, spent = (
+        float(value) / (parts * state.ranks.world_size) for value in sum_over_ranks(state.sums)
+    )
+    state.parts, state.seconds = 0, 0.0
+    state.sums = torch.zeros_like(state.sums)
+    metrics = {"lr": rate, "train_loss": loss, "train_cross_entropy": entropy, "train_top1": hits}
+    if config.gate != "none":
         metrics["train_gates_expected"] = expected
+        metrics["lam"] = float(current_gate_weight(state, step=(epoch + 1) * per_epoch - 1))
+        metrics["tau"] = temperature((epoch + 1) * per_epoch - 1, state.steps, config)
+    if config.target_bytes is not None and state.controller is not None:
+        metrics["train_bytes_expected"] = spent * state.controller.unit
     return metrics | {
-        "images_per_second": images / seconds,
-        "loader_share": waited / seconds,
+        "images_per_second": parts * state.part_images / seconds,
+        "loader_share": waited / (perf_counter() - begun),
         "seconds": seconds,
     }
 
 
-def _loss(output: NetworkOutput, labels: Tensor, config: RunConfig) -> tuple[Tensor, Tensor]:
-    """Return the loss, and (4,) detached: loss, cross-entropy, top-1 share, expected open channels."""
-    logits = output.logits.float()
-    entropy = nn.functional.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
-    loss = entropy
-    expected = entropy.new_zeros(())
-    if output.gates is not None and output.probabilities is not None:
-        loss = entropy + config.lam * output.gates.sum(dim=1).mean()
-        expected = output.probabilities.detach().sum(dim=1).mean()
-    hits = (logits.detach().argmax(dim=1) == labels).float().mean()
-    return loss, torch.stack([loss.detach(), entropy.detach(), hits, expected])
-
-
-def _check_finite(total: float, epoch: int, step: int, config: RunConfig) -> None:
-    if not isfinite(total):
-        msg = f"the loss is no longer finite at epoch {epoch + 1}, step {step + 1}; {_advice(config)}"
-        raise TrainingError(msg)
-
-
-def _advice(config: RunConfig) -> str:
-    return (
-        f"try less than lr {config.lr:g}, lam {config.lam:g} or weight decay {config.weight_decay:g}, "
-        f"or more than tau {config.tau:g}"
-    )
+def _status(state: TrainingState, seconds: float, waited: float, parts: int) -> str:
+    """Return what stands beside a progress bar."""
+    rate = parts * state.part_images / seconds
+    top1 = float(state.sums[HITS]) / state.parts
+    return f"{rate:.0f} images/s, loader {waited / seconds:.0%}, top-1 {top1:.3f}"
 
 
 def _validate(state: TrainingState) -> EvalResult:
-    return evaluate_model(state.model, state.inputs, state.val_batches, device=state.device, reporter=state.reporter)
+    if not state.config.sync_batchnorm:
+        buffers_from_main(state.kept)
+    return evaluate_model(
+        state.kept, state.eval_inputs, state.val_batches, device=state.device, reporter=state.reporter
+    )
 
 
 def _epoch_line(config: RunConfig, metrics: dict[str, Any]) -> str:
@@ -308,6 +366,6 @@ def _epoch_line(config: RunConfig, metrics: dict[str, Any]) -> str:
         f"epoch {metrics['epoch']:{width}d}/{config.epochs}  loss {metrics['train_loss']:.3f}  "
         f"top-1 train {metrics['train_top1']:.3f} val {metrics['val_top1']:.3f}  "
     )
-    if config.gate:
+    if config.gate != "none":
         line += f"gates {metrics['val_gates_expected']:.1f} expected {metrics['val_gates_open']:.1f} open  "
     return line + f"{metrics['images_per_second']:.0f} images/s (loader {metrics['loader_share']:.0%})"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Protocol, TextIO, TypeVar
+from typing import Any, Protocol, TextIO, TypeVar
 
 from tqdm import tqdm
 
@@ -26,6 +26,9 @@ class Reporter(Protocol):
     def track(self, items: Iterable[T], *, total: int, label: str) -> Iterator[T]:
         """Yield `items`, showing the progress through `total` of them."""
 
+    def status(self, text: str) -> None:
+        """Show beside the progress how it goes."""
+
 
 class SilentReporter:
     """Says nothing."""
@@ -40,6 +43,9 @@ class SilentReporter:
         """Yield `items`."""
         yield from items
 
+    def status(self, text: str) -> None:
+        """Drop `text`."""
+
 
 class TerminalReporter:
     """Lines on `stream`; a progress bar on standard error when that is a terminal.
@@ -52,6 +58,7 @@ class TerminalReporter:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = sys.stdout if stream is None else stream
+        self._bar: tqdm[Any] | None = None
 
     def line(self, text: str) -> None:
         """Write one line without disturbing a bar."""
@@ -65,4 +72,11 @@ class TerminalReporter:
     def track(self, items: Iterable[T], *, total: int, label: str) -> Iterator[T]:
         """Yield `items` behind a bar that vanishes when done (no bar when nobody watches)."""
         with tqdm(items, total=total, desc=label, leave=False, disable=None, file=sys.stderr, unit="batch") as bar:
+            self._bar = bar
             yield from bar
+        self._bar = None
+
+    def status(self, text: str) -> None:
+        """Write `text` behind the bar."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)

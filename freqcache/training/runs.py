@@ -8,39 +8,42 @@
         checkpoint.pt     see freqcache.training.checkpoint
         mask.json         gated runs: the k channels most probably open
         heatmap.png       gated runs, where matplotlib is installed
+        tensorboard/      events, where they are asked for
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from freqcache.errors import FreqcacheError, TrainingError
-from freqcache.gates import ChannelGate, GatedNetwork
+from freqcache.gates import GATES, GatedNetwork
 from freqcache.models import create_model
 from freqcache.normalization import Normalization
 from freqcache.training.checkpoint import load_checkpoint
 from freqcache.training.config import RunConfig
 from freqcache_formats.mask import CacheReference, ChannelMask
 
-CONFIG, METRICS, CHECKPOINT, MASK, HEATMAP = (
+CONFIG, METRICS, CHECKPOINT, MASK, HEATMAP, TENSORBOARD = (
     "config.json",
     "metrics.jsonl",
     "checkpoint.pt",
     "mask.json",
     "heatmap.png",
+    "tensorboard",
 )
 
 
 def default_run_path(config: RunConfig, root: Path = Path("runs")) -> Path:
     """Return a new folder name for a run: ``runs/<cache>-<what>-s<seed>``, numbered when taken."""
-    what = "gated" if config.gate else "rgb" if config.input == "rgb" else "192"
-    if not config.gate and config.channels is not None:
+    gated = config.gate != "none"
+    what = "gated" if gated else "rgb" if config.input == "rgb" else "192"
+    if not gated and config.channels is not None:
         what = f"{len(config.channels)}-{config.channels.name}".removesuffix(f"-{len(config.channels)}")
     stem = Path(config.cache.rstrip("/")).name.removesuffix(".zarr")
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{stem}-{what}-s{config.seed}")
@@ -75,18 +78,6 @@ def _is_reusable(path: Path) -> bool:
     return path.is_dir() and {entry.name for entry in path.iterdir()} <= {CONFIG}
 
 
-def write_metrics(path: Path, history: Iterable[Mapping[str, Any]]) -> None:
-    """Write metrics.jsonl anew: one line per epoch."""
-    text = "".join(json.dumps(entry) + "\n" for entry in history)
-    partial = path / f"{METRICS}.partial"
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path / METRICS)
-    except OSError as error:
-        msg = f"{path / METRICS}: cannot be written: {error.strerror}"
-        raise TrainingError(msg) from error
-
-
 def build_network(config: RunConfig, *, channels: int, classes: int) -> GatedNetwork:
     """Return the network of a configuration with fresh weights, drawn from torch's global generator."""
     network = create_model(
@@ -97,7 +88,7 @@ def build_network(config: RunConfig, *, channels: int, classes: int) -> GatedNet
         strides=config.strides,
         input=config.input,
     )
-    return GatedNetwork(network, ChannelGate(channels, tau=config.tau) if config.gate else None)
+    return GatedNetwork(network, None if config.gate == "none" else GATES[config.gate](channels, tau=config.tau))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,45 +7,80 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 import freqcache
 from freqcache.errors import TrainingError
 from freqcache.gates import GatedNetwork
+from freqcache.loading.loader import FrequencyLoader
 from freqcache.models import NetworkCost, count_cost
 from freqcache.normalization import Normalization
+from freqcache.training.budget import BudgetController
 from freqcache.training.checkpoint import save_checkpoint
+from freqcache.training.collectives import sum_over_ranks
 from freqcache.training.config import RunConfig
-from freqcache.training.data import Batches, RunData, open_batches
-from freqcache.training.evaluation import choose_device
+from freqcache.training.crossrank import use_cross_rank_batchnorm
+from freqcache.training.data import ALONE, RunData, open_batches
+from freqcache.training.distributed import Ranks
+from freqcache.training.evaluation import choose_device, create_inputs
 from freqcache.training.inputs import InputPipeline, network_input_shape
-from freqcache.training.optim import create_optimizer
+from freqcache.training.logs import RunLog
+from freqcache.training.optim import Optimizers, create_average
+from freqcache.training.parallel import data_parallel
 from freqcache.training.report import Reporter
-from freqcache.training.runs import CHECKPOINT, TrainedRun, build_network, write_metrics
+from freqcache.training.runs import CHECKPOINT, TrainedRun, build_network
+from freqcache.transforms import Mixup
 from freqcache_formats.mask import CacheReference, ChannelMask
+
+N_SUMS, HITS, SPENT = 5, 2, 4
+"""Sums over an epoch's parts: loss, cross-entropy, hits, expected open channels, expected spending."""
 
 
 @dataclass(kw_only=True)
 class TrainingState:
-    """Everything that changes, or is needed, from step to step."""
+    """Everything that changes, or is needed, from step to step.
+
+    Attributes
+    ----------
+    model : GatedNetwork
+        The weights that are trained.
+    parallel : torch.nn.Module
+        `model`, or a wrapper that averages its gradients over processes.
+    average : AveragedModel or None
+        Moving average of the weights.
+    parts : int
+        Parts of the epoch that are done: a step of the optimizer is `config.accumulate` of them.
+    sums : (N_SUMS,) float32 tensor
+        Over those parts, on this process.
+    """
 
     config: RunConfig
     path: Path
     data: RunData
     device: torch.device
+    ranks: Ranks
     model: GatedNetwork
+    parallel: nn.Module
+    average: AveragedModel | None
     inputs: InputPipeline
+    eval_inputs: InputPipeline
     normalization: Normalization
-    optimizer: torch.optim.SGD
-    train_batches: Batches
-    val_batches: Batches
-    augment: torch.Generator
-    noise: torch.Generator
+    optimizers: Optimizers
+    controller: BudgetController | None
+    mixup: Mixup | None
+    train_batches: FrequencyLoader
+    val_batches: FrequencyLoader
     cost: NetworkCost
     reporter: Reporter
+    log: RunLog
+    sums: torch.Tensor
     k: int = 24
+    parts: int = 0
+    seconds: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -53,11 +88,40 @@ class TrainingState:
         """Channels the run reads, in order."""
         return self.data.train.dataset.channels
 
+    @property
+    def kept(self) -> GatedNetwork:
+        """The weights that are validated and kept: the moving average, where there is one."""
+        if self.average is None:
+            return self.model
+        return cast(GatedNetwork, self.average.module)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of the optimizer in an epoch."""
+        whole = len(self.data.train) // (self.part_images * self.config.accumulate)
+        return max(1, whole)
+
+    @property
+    def part_images(self) -> int:
+        """Images of a part, on all processes together."""
+        return self.train_batches.batch_size * self.ranks.world_size
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return self.config.epochs * self.steps_per_epoch
+
 
 def prepare(
-    config: RunConfig, path: Path, data: RunData, reporter: Reporter, *, device: str | None = None
+    config: RunConfig,
+    path: Path,
+    data: RunData,
+    reporter: Reporter,
+    *,
+    ranks: Ranks = ALONE,
+    device: str | None = None,
 ) -> TrainingState:
-    """Build the network, its inputs, the optimizer and the batches of a run.
+    """Build the network, its inputs, the optimizers and the batches of a run.
 
     Weights come from torch's global generator, which the caller has seeded; `device` overrides the
     configuration's.
@@ -65,30 +129,99 @@ def prepare(
     dataset = data.train.dataset
     where = choose_device(device or config.device)
     model = build_network(config, channels=len(dataset.channels), classes=len(dataset.classes))
-    cost = count_cost(model, network_input_shape(config, len(dataset.channels), dataset.grid))
-    mean, std = dataset.normalization()
-    normalization = Normalization(mean=mean, std=std)
-    inputs = InputPipeline(config, channels=dataset.channels, scale=dataset.scale, normalization=normalization).to(
-        where
-    )
+    cost = count_cost(model, network_input_shape(config, len(dataset.channels), data.train.grid))
+    if config.init is not None:
+        from freqcache.models.weights import load_rgb_trunk
+
+        report = load_rgb_trunk(model.network, config.init)
+        reporter.line(f"weights    {config.init}: {report}")
+    normalization = choose_normalization(config, data)
     # Convolutions are 1.2 to 1.4 times faster so on a CPU, and bfloat16 ones more than that on CUDA.
-    model = model.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TrainingState(
+    model.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = create_average(model, config.ema)
+    optimizers = Optimizers(model, config)
+    if config.sync_batchnorm:
+        use_cross_rank_batchnorm(model, where)  # in place
+    parallel = data_parallel(model)
+    if config.compile:
+        model.network.compile()
+    batch = batch_size(config, len(data.train), ranks)
+    batches = open_batches(data.train, batch, shuffle=True, seed=config.seed, ranks=ranks, device=where)
+    state = TrainingState(
         config=config,
         path=path,
         data=data,
         device=where,
+        ranks=ranks,
         model=model,
-        inputs=inputs,
+        parallel=parallel,
+        average=average,
+        inputs=create_inputs(config, data.train, normalization, where),
+        eval_inputs=create_inputs(config, data.val, normalization, where),
         normalization=normalization,
-        optimizer=create_optimizer(model, config),
-        train_batches=open_batches(data.train, config.batch_size, shuffle=True, seed=config.seed),
-        val_batches=open_batches(data.val, config.batch_size),
-        augment=torch.Generator().manual_seed(config.seed),
-        noise=torch.Generator(device=where).manual_seed(config.seed),
+        optimizers=optimizers,
+        controller=None,
+        mixup=Mixup(config.mixup, len(dataset.classes)) if config.mixup else None,
+        train_batches=batches,
+        val_batches=open_batches(data.val, batch, ranks=ranks, device=where),
         cost=cost,
         reporter=reporter,
+        log=RunLog(path, writes=ranks.is_main),
+        sums=torch.zeros(N_SUMS, device=where),
     )
+    if config.has_target:
+        state.controller = _create_controller(state)
+    return state
+
+
+def choose_normalization(config: RunConfig, data: RunData) -> Normalization:
+    """Return the normalization of a configuration, for the channels of its data."""
+    dataset = data.train.dataset
+    if config.normalization == "dctnet":
+        return Normalization.dctnet(dataset.channels)
+    mean, std = dataset.normalization()
+    return Normalization(mean=mean, std=std)
+
+
+def batch_size(config: RunConfig, images: int, ranks: Ranks) -> int:
+    """Return the images of one part on one process.
+
+    Raises
+    ------
+    TrainingError
+        If the batch cannot be divided evenly, or is left with a single image.
+    """
+    shares = ranks.world_size * config.accumulate
+    if config.batch_size % shares:
+        msg = (
+            f"a batch of {config.batch_size} images cannot be divided into {ranks.world_size} processes x "
+            f"{config.accumulate} parts"
+        )
+        raise TrainingError(msg)
+    size = min(config.batch_size, images - images % shares) // shares
+    if size < 2 and not (config.sync_batchnorm and ranks.world_size * size > 1):
+        msg = (
+            f"BatchNorm needs more than one image: {min(config.batch_size, images)} images in {ranks.world_size} "
+            f"processes x {config.accumulate} parts leave {size}"
+        )
+        raise TrainingError(msg)
+    return size
+
+
+def _create_controller(state: TrainingState) -> BudgetController:
+    """Return what adapts lambda to the target, in channels or in bytes."""
+    config, dataset = state.config, state.data.train.dataset
+    costs, target = torch.ones(len(state.channels)), config.target_channels
+    if config.target_bytes is not None:
+        per_channel = dataset.channel_bytes
+        costs, target = torch.from_numpy(per_channel).float(), config.target_bytes
+        if not 0 < target < per_channel.sum():
+            msg = (
+                f"a target of {target:g} bytes per image is not below the {per_channel.sum():.0f} that "
+                f"{len(state.channels)} channels take"
+            )
+            raise TrainingError(msg)
+    return BudgetController(costs.to(state.device), float(target or 0), state.steps)
 
 
 def cache_reference(state: TrainingState) -> CacheReference:
@@ -99,32 +232,40 @@ def cache_reference(state: TrainingState) -> CacheReference:
 
 
 def save_state(state: TrainingState) -> None:
-    """Write the run's checkpoint: see :mod:`freqcache.training.checkpoint`."""
-    model, cache = state.model, cache_reference(state)
+    """Write the run's checkpoint: see :mod:`freqcache.training.checkpoint`. Every process calls it, one writes."""
+    sums = sum_over_ranks(state.sums)
+    if not state.ranks.is_main:
+        return
+    kept, cache = state.kept, cache_reference(state)
     content = {
-        "model": model.network.state_dict(),
-        "gate": None if model.gate is None else model.gate.state_dict(),
+        "model": kept.network.state_dict(),
+        "gate": None if kept.gate is None else kept.gate.state_dict(),
         "config": state.config.to_dict(),
         "mask": ChannelMask.of(state.channels.channels, name=state.channels.name, cache=cache).to_dict(),
         "normalization": state.normalization.to_dict(),
         "classes": list(state.data.train.dataset.classes),
-        "grid": list(state.data.train.dataset.grid),
+        "grid": list(state.data.train.grid),
         "cache": {"path": cache.path, "id": cache.id},
         "epoch": len(state.history),
         "k": state.k,
         "history": state.history,
-        "optimizer": state.optimizer.state_dict(),
-        "rng": {
-            "augment": state.augment.get_state(),
-            "noise": state.noise.get_state(),
-            "torch": torch.get_rng_state(),
+        "progress": {
+            "parts": state.parts,
+            "world_size": state.ranks.world_size,
+            "sums": sums,
+            "seconds": state.seconds,
+            "loader": state.train_batches.state_dict(),
+            "optimizers": state.optimizers.state_dict(),
+            "controller": None if state.controller is None else state.controller.state_dict(),
+            "trained": None if state.average is None else state.model.state_dict(),
+            "averaged": None if state.average is None else int(state.average.n_averaged),
         },
     }
     save_checkpoint(state.path / CHECKPOINT, content)
 
 
 def restore_state(state: TrainingState, trained: TrainedRun) -> None:
-    """Put a checkpoint's weights, optimizer, metrics and generators in place.
+    """Put a checkpoint's weights, optimizers, metrics and place in the epoch in place.
 
     Raises
     ------
@@ -133,21 +274,41 @@ def restore_state(state: TrainingState, trained: TrainedRun) -> None:
     """
     content = trained.checkpoint
     try:
-        state.model.load_state_dict(trained.model.state_dict())
-        state.optimizer.load_state_dict(content["optimizer"])
+        progress = content["progress"]
+        weights = trained.model.state_dict()
+        state.model.load_state_dict(weights if progress["trained"] is None else progress["trained"])
+        if state.average is not None:
+            state.average.module.load_state_dict(weights)
+            state.average.n_averaged.fill_(progress["averaged"])
+        state.optimizers.load_state_dict(progress["optimizers"])
+        if state.controller is not None:
+            state.controller.load_state_dict(progress["controller"])
         state.history = list(content["history"])
         state.k = int(content["k"])
-        state.augment.set_state(content["rng"]["augment"])
-        if state.noise.get_state().shape == content["rng"]["noise"].shape:  # else: another kind of device
-            state.noise.set_state(content["rng"]["noise"])
-        torch.set_rng_state(content["rng"]["torch"])
+        state.parts, state.seconds = int(progress["parts"]), float(progress["seconds"])
+        if state.parts:
+            _check_parts(state, trained, progress)
+            state.train_batches.load_state_dict(progress["loader"])
+        # The others begin at 0: what matters is the sum over all.
+        state.sums = progress["sums"].to(state.device) if state.ranks.is_main else torch.zeros_like(state.sums)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         msg = f"{trained.path / CHECKPOINT}: cannot go on from it: {reason}"
         raise TrainingError(msg) from error
-    for stale in state.path.glob(f".{CHECKPOINT}.*.tmp"):  # of a run killed while it saved
-        stale.unlink(missing_ok=True)
-    write_metrics(state.path, state.history)  # drops what a killed process wrote after the checkpoint
+    if state.ranks.is_main:
+        for stale in state.path.glob(f".{CHECKPOINT}.*.tmp"):  # of a run killed while it saved
+            stale.unlink(missing_ok=True)
+        state.log.rewrite(state.history)  # drops what a killed process wrote after the checkpoint
+
+
+def _check_parts(state: TrainingState, trained: TrainedRun, progress: dict[str, Any]) -> None:
+    """Refuse to go on inside an epoch with other parts than it began with."""
+    if progress["world_size"] != state.ranks.world_size:
+        msg = (
+            f"{trained.path / CHECKPOINT}: was written inside an epoch by {progress['world_size']} processes, and "
+            f"there are {state.ranks.world_size}; start as many"
+        )
+        raise TrainingError(msg)
 
 
 def describe_run(state: TrainingState) -> dict[str, Any]:
@@ -161,7 +322,7 @@ def describe_run(state: TrainingState) -> dict[str, Any]:
         "config": state.config.to_dict(),
         "cache_id": dataset.cache_id,
         "classes": list(dataset.classes),
-        "grid": list(dataset.grid),
+        "grid": list(state.data.train.grid),
         "channels": len(state.channels),
         "bytes_per_image": dataset.bytes_per_image,
         "images": {
@@ -171,6 +332,7 @@ def describe_run(state: TrainingState) -> dict[str, Any]:
         },
         "parameters": state.cost.parameters,
         "gmac": state.cost.gmac,
+        "processes": state.ranks.world_size,
     }
 
 
@@ -178,9 +340,9 @@ def announce(state: TrainingState) -> None:
     """Say what is about to be trained, on what, at what cost."""
     config, data = state.config, state.data
     dataset = data.train.dataset
-    rows, cols = dataset.grid
+    rows, cols = data.train.grid
     entry = "pixels" if config.input == "rgb" else f"{len(state.channels)} channels"
-    gate = ", gated" if config.gate else ""
+    gate = "" if config.gate == "none" else f", {config.gate} gate"
     state.reporter.line(
         f"network    {config.arch} x{config.width:g}, strides {config.strides}, {entry} on {rows}x{cols} "
         f"blocks{gate}: {state.cost}"
@@ -196,4 +358,5 @@ def announce(state: TrainingState) -> None:
         state.reporter.line(
             f"           one split, {data.val.name!r}: {config.val_fraction:.0%} of each class is held out"
         )
-    state.reporter.line(f"run        {state.path} (seed {config.seed}, {state.device})")
+    processes = "" if state.ranks.world_size == 1 else f", {state.ranks.world_size} processes"
+    state.reporter.line(f"run        {state.path} (seed {config.seed}, {state.device}{processes})")

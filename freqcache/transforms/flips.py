@@ -43,9 +43,14 @@ class RandomHorizontalFlip(nn.Module):
         """Mirror every image of x, (B, C, H, W); applied twice it is the identity."""
         return x.flip(-1) * self.sign.to(x.dtype)
 
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return a copy of x, (B, C, H, W), some of its images mirrored; `generator` lives on the CPU."""
-        chosen = torch.rand(x.shape[0], generator=generator) < self.p
+    def draw(self, images: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return which of `images` are to be mirrored, (images,) bool on the CPU, where `generator` lives."""
+        return torch.rand(images, generator=generator) < self.p
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None, *, chosen: Tensor | None = None) -> Tensor:
+        """Return a copy of x, (B, C, H, W), some of its images mirrored: those `chosen`, or drawn by `generator`."""
+        if chosen is None:
+            chosen = self.draw(x.shape[0], generator)
         where = chosen.nonzero().flatten().to(x.device)
         if where.numel() == 0:
             return x
@@ -166,13 +171,17 @@ class RandomBlockShift(nn.Module):
         self.blocks = blocks
         self.step = step
 
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return x, (B, C, H, W), each image translated; `generator` lives on the CPU."""
+    def draw(self, images: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return where the rows and columns of `images` begin, (2, images) int64 in 0..2 * blocks, on the CPU."""
+        return torch.randint(0, 2 * self.blocks + 1, (2, images), generator=generator)
+
+    def forward(self, x: Tensor, generator: torch.Generator | None = None, *, begin: Tensor | None = None) -> Tensor:
+        """Return x, (B, C, H, W), each image translated: by `begin`, as :meth:`draw` has it, or by `generator`."""
         if self.blocks == 0:
             return x
         batch, _, height, width = x.shape
         pad = self.blocks * self.step
-        shift = self.step * torch.randint(0, 2 * self.blocks + 1, (2, batch), generator=generator).to(x.device)
+        shift = self.step * (self.draw(batch, generator) if begin is None else begin).to(x.device)
         rows = shift[0, :, None] + torch.arange(height, device=x.device)  # (B, H)
         cols = shift[1, :, None] + torch.arange(width, device=x.device)  # (B, W)
         padded = nn.functional.pad(x, (pad, pad, pad, pad)).permute(0, 2, 3, 1)  # (B, H + 2p, W + 2p, C)

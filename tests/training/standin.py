@@ -46,7 +46,8 @@ class MemoryDataset:
         self.has_grid = True
         self.dtype = self.held.dtype
         self.row_groups = np.arange(len(self.labels)) // 16
-        self.bytes_per_image = 10.0 * len(self.channels)
+        self.channel_bytes = np.full(len(self.channels), 10.0)
+        self.bytes_per_image = float(self.channel_bytes.sum())
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -79,7 +80,9 @@ def install(monkeypatch: pytest.MonkeyPatch, *caches: MemoryCache) -> None:
         cache = find(path)
         return SimpleNamespace(kind="fixed", splits=tuple(cache.splits), id=cache.id, classes=cache.classes)
 
-    def open_dataset(path: object, *, split: str, channels: Any = None, size: int | None = None) -> MemoryDataset:
+    def open_dataset(
+        path: object, *, split: str, channels: Any = None, size: int | None = None, threads: int = 1
+    ) -> MemoryDataset:
         return MemoryDataset(find(path), split, channels)
 
     monkeypatch.setattr(data, "open_store", open_store)

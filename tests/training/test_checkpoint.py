@@ -76,7 +76,7 @@ def test_truncated_checkpoints_are_refused(tmp_path):
     ("document", "words"),
     [
         ({"weights": torch.zeros(2)}, "not a freqcache checkpoint"),
-        ({"format": "freqcache-checkpoint", "version": 7}, "version 7, expected 1"),
+        ({"format": "freqcache-checkpoint", "version": 7}, "version 7, expected 2"),
     ],
 )
 def test_foreign_files_are_refused(tmp_path, document, words):

@@ -56,13 +56,13 @@ def test_the_road_from_cache_to_accuracy_by_the_commands_it_prints(cache, tmp_pa
 
 @pytest.mark.parametrize(
     ("arguments", "gated"),
-    [([], True), (["--channels", "6"], False), (["--input", "rgb"], False), (["--no-gate"], False)],
+    [([], True), (["--channels", "6"], False), (["--input", "rgb"], False), (["--gate", "none"], False)],
 )
 def test_a_gate_is_the_default_only_for_all_channels(cache, tmp_path, arguments, gated):
     result = _run(train.command, cache, *FAST, "--epochs", 1, "--out", "run", *arguments)
-    assert (", gated:" in result.output) == gated
+    assert (", dynamic gate:" in result.output) == gated
     document = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert document["config"]["gate"] is gated
+    assert (document["config"]["gate"] == "dynamic") is gated
 
 
 def test_select_writes_the_mask_and_the_map(cache, tmp_path):
@@ -105,7 +105,7 @@ def test_resume_goes_on_and_refuses_other_options(cache):
         (train.command, ["--channels", "24"], "does not say which cache"),
         (train.command, [], "no cache named"),
         (train.command, ["CACHE", "--arch", "vgg"], "unknown architecture 'vgg'"),
-        (train.command, ["CACHE", "--input", "rgb", "--gate"], "has none"),
+        (train.command, ["CACHE", "--input", "rgb", "--gate", "static"], "has none"),
         (select.command, ["nowhere"], "no such run folder"),
         (evaluate.command, ["nowhere"], "no such run folder"),
     ],

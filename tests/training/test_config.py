@@ -13,13 +13,14 @@ from freqcache.errors import TrainingError
 from freqcache.gates import ChannelGate, GatedNetwork
 from freqcache.models import create_model
 from freqcache.training import RunConfig
-from freqcache.training.optim import create_optimizer, learning_rate
+from freqcache.training.optim import Optimizers
+from freqcache.training.schedules import learning_rate
 from freqcache_formats.mask import ChannelMask
 
 
 @pytest.mark.parametrize("channels", [None, ChannelMask.preset("24-learned")])
 def test_configurations_survive_json(channels):
-    config = RunConfig(cache="a.zarr", channels=channels, width=0.375, lam=0.01, threads=2, gate=True)
+    config = RunConfig(cache="a.zarr", channels=channels, width=0.375, lam=0.01, threads=2, gate="dynamic")
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
@@ -54,10 +55,10 @@ def test_foreign_documents_are_refused(document, words):
         {"threads": 0},
         {"seed": -1},
         {"shift": -1},
-        {"schedule": "steps"},
+        {"schedule": "stairs"},
         {"device": "tpu"},
         {"input": "yuv"},
-        {"input": "rgb", "gate": True},
+        {"input": "rgb", "gate": "dynamic"},
         {"input": "rgb", "channels": ChannelMask.preset("24")},
     ],
 )
@@ -69,7 +70,7 @@ def test_impossible_options_are_named(change):
 
 def test_all_problems_are_listed_at_once():
     with pytest.raises(TrainingError, match=r"epochs.*lr.*schedule"):
-        RunConfig(cache="a", epochs=0, lr=-1.0, schedule="steps")
+        RunConfig(cache="a", epochs=0, lr=-1.0, schedule="stairs")
 
 
 @pytest.mark.parametrize("schedule", ["one-cycle", "cosine"])
@@ -94,13 +95,13 @@ def test_learning_rate_without_warmup_starts_at_the_peak():
 
 def test_weight_decay_spares_batchnorm_and_biases():
     model = GatedNetwork(create_model("resnet18", in_channels=6, num_classes=3, width=0.25), ChannelGate(6))
-    optimizer = create_optimizer(model, RunConfig(cache="a", weight_decay=0.01))
+    optimizer = Optimizers(model, RunConfig(cache="a", weight_decay=0.01)).network
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decay = {names[id(p)]: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert set(decay) == set(names.values())
     for name, value in decay.items():
         module = model.get_submodule(name.rpartition(".")[0])
-        spared = isinstance(module, torch.nn.BatchNorm2d) or name.endswith("bias")
+        spared = isinstance(module, torch.nn.BatchNorm2d) or name.endswith("bias") or name.startswith("gate.")
         assert value == (0.0 if spared else 0.01), name
 
 

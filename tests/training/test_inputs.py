@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from freqcache.crops import RandomResizedCrop
 from freqcache.normalization import Normalization
 from freqcache.training import RunConfig
+from freqcache.training.draws import Draws, SharedCrop
 from freqcache.training.inputs import InputPipeline, network_input_shape
 from freqcache.transforms import RandomHorizontalFlip, ToPixels
 from freqcache_formats.mask import ChannelMask
@@ -18,6 +21,10 @@ UNIT = Normalization(mean=torch.zeros(192), std=torch.ones(192))
 def _stored(count=6):
     generator = torch.Generator().manual_seed(0)
     return torch.randint(-60, 61, (count, 192, 5, 7), generator=generator, dtype=torch.int8)
+
+
+def _draws(seed=0, images=6, **options):
+    return Draws(seed=seed, epoch=1, step=2, images=images, **options)
 
 
 def _pipeline(**options):
@@ -36,7 +43,7 @@ def _pipeline(**options):
 @pytest.mark.parametrize("training", [True, False])
 def test_shapes_are_what_the_network_is_told(options, shape, training):
     pipeline = _pipeline(shift=2, **options).train(training)
-    x = pipeline(_stored(), torch.Generator().manual_seed(0))
+    x = pipeline(_stored(), _draws())
     assert tuple(x.shape[1:]) == shape == network_input_shape(RunConfig(cache="a", **options), 192, (5, 7))
     assert x.dtype == torch.float32
     assert x.is_contiguous(memory_format=torch.channels_last)
@@ -46,18 +53,15 @@ def test_shapes_are_what_the_network_is_told(options, shape, training):
 def test_evaluation_mode_leaves_chance_out(kind):
     pipeline = _pipeline(input=kind, shift=2).eval()
     stored = _stored()
-    generator = torch.Generator().manual_seed(0)
-    state = generator.get_state()
-    torch.testing.assert_close(pipeline(stored, generator), pipeline.encode(stored))
-    assert torch.equal(generator.get_state(), state)
+    torch.testing.assert_close(pipeline(stored, _draws()), pipeline.encode(stored))
     pipeline.train()
-    assert not torch.equal(pipeline(stored, generator), pipeline.encode(stored))
+    assert not torch.equal(pipeline(stored, _draws()), pipeline.encode(stored))
 
 
 def test_pixels_are_mirrored_and_moved_as_the_channels_are():
     stored = _stored(30)
-    channels = _pipeline(input="dct", shift=2)(stored, torch.Generator().manual_seed(3))
-    pixels = _pipeline(input="rgb", shift=2)(stored, torch.Generator().manual_seed(3))
+    channels = _pipeline(input="dct", shift=2)(stored, _draws(3, 30))
+    pixels = _pipeline(input="rgb", shift=2)(stored, _draws(3, 30))
     encode, mirror = ToPixels(torch.ones(192)), RandomHorizontalFlip(ALL).flip
     moved = set()
     for image, blocks, picture in zip(stored, channels, pixels, strict=True):
@@ -86,3 +90,29 @@ def _moved(x, dy, dx):
         for col in cols:
             out[:, row, col] = x[:, row + dy, col + dx]
     return out
+
+
+@pytest.mark.parametrize("kind", ["dct", "rgb"])
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_an_image_is_augmented_alike_whatever_the_number_of_processes(kind, world_size):
+    pipeline = _pipeline(input=kind, shift=2)
+    stored = _stored()
+    whole = pipeline(stored, _draws())
+    for rank in range(world_size):
+        part = pipeline(stored[rank::world_size], _draws(rank=rank, world_size=world_size))
+        torch.testing.assert_close(part, whole[rank::world_size])
+    assert not torch.equal(whole, pipeline(stored, _draws(1)))
+
+
+def test_crops_are_drawn_alike_whatever_the_number_of_processes():
+    crop = RandomResizedCrop(size=64)
+    width, height = np.array([64, 80, 100, 333, 90, 64]), np.array([64, 100, 80, 70, 500, 65])
+    whole = SharedCrop(crop=crop, draws=_draws()).draw(width, height, torch.Generator().manual_seed(1))
+    plain = crop.draw(width, height, torch.Generator().manual_seed(1))
+    for rank in (0, 1):
+        draws = _draws(rank=rank, world_size=2)
+        generator = torch.Generator().manual_seed(1)
+        part = SharedCrop(crop=crop, draws=draws).draw(width[rank::2], height[rank::2], generator)
+        for name in ("top", "left", "height", "width", "n_rows", "first_row", "first_column", "flip"):
+            np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[rank::2])
+            np.testing.assert_array_equal(getattr(whole, name), getattr(plain, name))

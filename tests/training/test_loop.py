@@ -13,6 +13,7 @@ from freqcache.errors import TrainingError
 from freqcache.models import create_model
 from freqcache.training import RunConfig, channel_probabilities, evaluate, load_run, loop, resume, train
 from freqcache.training.checkpoint import load_checkpoint
+from freqcache.training.logs import RunLog
 from freqcache_formats.mask import ChannelMask
 
 from .standin import INFORMATIVE, install, toy_cache
@@ -22,7 +23,7 @@ SMALL = RunConfig(
     cache=CACHE, width=0.125, epochs=3, batch_size=16, lr=0.05, threads=1, flip=False, shift=0, device="cpu"
 )
 STATIC = replace(SMALL, channels=ChannelMask.preset("6"))
-GATED = replace(SMALL, gate=True, epochs=2)
+GATED = replace(SMALL, gate="dynamic", epochs=2)
 
 
 class Recorder:
@@ -39,6 +40,9 @@ class Recorder:
 
     def track(self, items, *, total, label):
         yield from items
+
+    def status(self, text):
+        self.last_status = text
 
 
 @pytest.fixture
@@ -149,13 +153,13 @@ def test_resuming_equals_never_stopping(cache, tmp_path, monkeypatch, config, wr
     whole = train(config, out=tmp_path / "whole", k=5)
 
     # Killed after `written` checkpoints, before the metrics of the last are on disk.
-    def cut(path, history, real=loop.write_metrics):
+    def cut(log, history, real=RunLog.add):
         if len(history) == written:
             raise _PowerCutError
-        real(path, history)
+        real(log, history)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "write_metrics", cut)
+        patch.setattr(RunLog, "add", cut)
         with pytest.raises(_PowerCutError):
             train(config, out=tmp_path / "cut", k=5)
     result = resume(tmp_path / "cut", k=5)
@@ -163,6 +167,43 @@ def test_resuming_equals_never_stopping(cache, tmp_path, monkeypatch, config, wr
     assert _comparable(whole.history) == _comparable(result.history)
     assert len((result.path / "metrics.jsonl").read_text().splitlines()) == 3
     assert result.top1 == whole.top1
+
+
+EVERYTHING = {"flip": True, "shift": 1, "ema": 0.9, "mixup": 0.2, "accumulate": 2}
+
+
+# A checkpoint is written every two steps, of six an epoch; the process dies in the step after one of them.
+@pytest.mark.parametrize(
+    ("config", "killed"),
+    [
+        (STATIC, 3),
+        (STATIC, 11),
+        (replace(GATED, **EVERYTHING), 5),
+        (replace(GATED, **EVERYTHING, gate="static", tau_end=0.5, lam_warmup=0.5, gate_lr=0.01), 9),
+        (replace(GATED, **EVERYTHING, target_channels=20), 3),
+        (replace(GATED, **EVERYTHING, target_bytes=200), 8),
+        (replace(STATIC, arch="mobilenet_v2", schedule="step"), 9),
+    ],
+)
+def test_resuming_inside_an_epoch_equals_never_stopping(cache, tmp_path, monkeypatch, config, killed):
+    whole = train(config, out=tmp_path / "whole", k=5)
+    steps = []
+
+    def cut(*arguments, real=loop.take_step):
+        steps.append(1)
+        if len(steps) > killed:
+            raise _PowerCutError
+        real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "take_step", cut)
+        with pytest.raises(_PowerCutError):
+            train(config, out=tmp_path / "cut", k=5, save_steps=2)
+    recorder = Recorder()
+    result = resume(tmp_path / "cut", k=5, reporter=recorder)
+    assert f"{killed % 6 // 2 * 2} steps into the next" in recorder.lines[0]
+    assert _same(_weights(whole.path), _weights(result.path))
+    assert _comparable(whole.history) == _comparable(result.history)
 
 
 def test_resuming_a_finished_run_changes_nothing(cache, tmp_path):
@@ -174,7 +215,7 @@ def test_resuming_a_finished_run_changes_nothing(cache, tmp_path):
 
 
 def test_gates_find_the_informative_channels(cache, tmp_path):
-    config = replace(SMALL, gate=True, epochs=16, lam=0.02, lr=0.1, width=0.25)
+    config = replace(SMALL, gate="dynamic", epochs=16, lam=0.02, lr=0.1, width=0.25)
     result = train(config, out=tmp_path / "run", k=5)
     assert result.top1 > 0.9
     assert result.selected is not None
@@ -250,15 +291,6 @@ def test_checkpoints_are_usable_without_a_run(cache, tmp_path, kind):
         assert hits == pytest.approx(result.top1)
 
 
-def test_pixel_and_channel_runs_see_the_same_augmentation(cache, tmp_path):
-    config = replace(SMALL, flip=True, shift=1, epochs=1)
-    states = []
-    for kind in ("dct", "rgb"):
-        result = train(replace(config, input=kind), out=tmp_path / kind)
-        states.append(load_checkpoint(result.path / "checkpoint.pt")["rng"]["augment"])
-    assert torch.equal(*states)
-
-
 def test_a_loss_that_explodes_is_one_line(cache, tmp_path):
     with pytest.raises(TrainingError, match=r"no longer finite at epoch \d+, step \d+.*less than lr 1e\+20") as caught:
         train(replace(STATIC, lr=1e20), out=tmp_path / "run")
@@ -282,7 +314,7 @@ def test_default_folders_never_collide(cache, tmp_path, monkeypatch):
 
 def test_too_large_a_mask_is_refused_before_training(cache, tmp_path):
     with pytest.raises(TrainingError, match="cannot select 24 of 6 channels"):
-        train(replace(STATIC, gate=True), out=tmp_path / "run", k=24)
+        train(replace(STATIC, gate="dynamic"), out=tmp_path / "run", k=24)
     assert not (tmp_path / "run").exists()
 
 

@@ -50,7 +50,7 @@ def test_static_runs_learn_and_evaluate(cache, tmp_path):
 
 def test_gates_mask_and_retraining(cache, tmp_path):
     path, size = cache
-    config = RunConfig(cache=path, size=size, gate=True, lam=0.05, **SMALL)
+    config = RunConfig(cache=path, size=size, gate="dynamic", lam=0.05, **SMALL)
     result = train(config, out=tmp_path / "gated", k=6)
     probabilities = channel_probabilities(tmp_path / "gated", device="cpu")
     assert np.isfinite(probabilities.values).all()
@@ -95,7 +95,7 @@ def test_runs_on_one_kind_of_cache_evaluate_on_the_other(photographs, tmp_path):
 def test_a_mask_remembers_a_cache_until_it_is_gone(photographs, tmp_path):
     path = tmp_path / "cache.zarr"
     freqcache.build(photographs, path, BuildOptions(size=48), workers=1, quiet=True)
-    config = RunConfig(cache=str(path), gate=True, lam=0.05, **{**SMALL, "epochs": 3})
+    config = RunConfig(cache=str(path), gate="dynamic", lam=0.05, **{**SMALL, "epochs": 3})
     train(config, out=tmp_path / "run", k=6)
     mask = ChannelMask.read(tmp_path / "run" / "mask.json")
     shutil.rmtree(path)
