@@ -38,10 +38,9 @@ def data_parallel(module: nn.Module) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        Takes and returns what `module` does; the parameters are the same objects, now with the values of rank 0,
-        as are the buffers.
-        `module` keeps its plain names, and is what to save, to optimize and to evaluate. `module` itself where there
-        is one rank.
+        Takes and returns what `module` does, whose parameters and buffers now have the values of rank 0. `module`
+        keeps its plain names, and is what to save, to optimize and to evaluate; but keep this one too, for nothing is
+        averaged once it is gone. `module` itself where there is one rank.
     """
     if world_size() == 1:
         return module

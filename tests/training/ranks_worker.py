@@ -114,7 +114,8 @@ def passed_through(ranks: Ranks) -> dict:
         "without": output.gates is None and output.probabilities is None,
         "not yet shared": ungated.network.weight.grad.clone(),
     }
-    data_parallel(gated)(x, generator=torch.Generator().manual_seed(0)).logits.square().sum().backward()
+    parallel = data_parallel(gated)
+    parallel(x, generator=torch.Generator().manual_seed(0)).logits.square().sum().backward()
     found |= {"shared": gated.gate.conv.weight.grad, "before": gated.gate.bn.running_mean.clone()}
     buffers_from_main(gated)
     return found | {"after": gated.gate.bn.running_mean}
@@ -165,6 +166,8 @@ def everything(ranks: Ranks) -> dict:
 
 def main(task: str, folder: str) -> None:
     with process_group("cpu") as ranks:
+        with process_group("cpu") as again:  # as in a script that has made a group: used, and left alone
+            assert again == ranks
         if task == "compute":
             found = everything(ranks)
             found |= {"passed": passed_through(ranks), "talked": talked(ranks), "lonely": lonely_statistics(ranks)}
