@@ -9,8 +9,8 @@ themselves, dual ascent alone would swing; a term proportional to the error damp
 A run has four phases. In the first tenth lambda is 0 and the network learns with nearly all channels. Then the budget
 descends, exponentially, from what is open to the target, which is reached at half of the run. From there it is held,
 and a second term grows, the gates' variance ``P(on) * (1 - P(on))``: it pushes every gate to the nearer of open and
-closed, while lambda keeps their number, so that the run ends decided. In the last tenth the gates are no longer
-trained: the network gets used to what was chosen.
+closed, while lambda keeps their number, of which the decisions by arg max are then one half and P(on) the other. So a
+run ends decided. In its last tenth the gates are no longer trained: the network gets used to what was chosen.
 """
 
 from __future__ import annotations
@@ -22,18 +22,22 @@ from torch import Tensor
 
 LEARN: Final = 0.1
 REACH: Final = 0.5
+COUNTED: Final = 0.6
 DECIDED: Final = 0.8
 FREEZE: Final = 0.9
-"""Shares of the run at which the descent begins, the target is reached, the second term is at its largest, and the
-gates are fixed."""
+"""Shares of the run at which the descent begins, the target is reached, decisions count as much as probabilities, the
+second term is at its largest, and the gates are fixed."""
 
-INTEGRAL: Final = 0.001
-PROPORTIONAL: Final = 0.02
+INTEGRAL: Final = 0.003
+PROPORTIONAL: Final = 0.1
 """Of lambda, per unit of relative error: what it gains each step, and what is added while the error lasts. In units of
 the loss, as lambda is."""
 
 DECISION: Final = 0.05
 """Largest weight of the gates' variance."""
+
+LEAST: Final = 0.1
+"""What is spent counts as at least so much of the budget: nothing at all would be an infinite error."""
 
 
 class BudgetController:
@@ -71,6 +75,12 @@ class BudgetController:
         """Return the mean spending, (), of gates or of their probabilities, (N, C)."""
         return (gates * self.costs).sum(dim=1).mean()
 
+    def spent(self, probabilities: Tensor, step: int) -> Tensor:
+        """Return what counts as spent at a step, (), of P(on), (N, C): the mean, and later also the decisions."""
+        share = 0.5 * min(1.0, max(0.0, (step / self.steps - REACH) / (COUNTED - REACH)))
+        decided = (probabilities > 0.5).to(probabilities.dtype)
+        return (1 - share) * self.spending(probabilities) + share * self.spending(decided)
+
     def budget(self, step: int) -> Tensor:
         """Return what may be spent at a step, ()."""
         share = (step / self.steps - LEARN) / (REACH - LEARN)
@@ -81,7 +91,7 @@ class BudgetController:
         if step / self.steps <= LEARN:
             self._start = spent.clone()
             return
-        error = (spent / self.budget(step)).log()
+        error = (spent / self.budget(step)).clamp_min(LEAST).log()
         self._integral = self._integral + INTEGRAL * error
         self.lam = self._integral + PROPORTIONAL * error
 

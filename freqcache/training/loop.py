@@ -249,6 +249,8 @@ def _run(state: TrainingState, *, select: bool = True, save_steps: int) -> RunRe
                     "val_gates_expected": result.channels_expected,
                     "val_gates_open": result.channels_open,
                 }
+            if config.target_bytes is not None:
+                metrics |= _open_bytes(state, result)
             state.history.append(metrics)
             save_state(state)
             state.log.add(state.history)
@@ -326,7 +328,7 @@ def _train_epoch(state: TrainingState, epoch: int, save_steps: int) -> dict[str,
             state.seconds = seconds
     seconds = state.seconds + perf_counter() - begun
     parts = state.parts
-    loss, entropy, hits, expected, spent = (
+    loss, entropy, hits, expected, _ = (
         float(value) / (parts * state.ranks.world_size) for value in sum_over_ranks(state.sums)
     )
     state.parts, state.seconds = 0, 0.0
@@ -336,13 +338,18 @@ def _train_epoch(state: TrainingState, epoch: int, save_steps: int) -> dict[str,
         metrics["train_gates_expected"] = expected
         metrics["lam"] = float(current_gate_weight(state, step=(epoch + 1) * per_epoch - 1))
         metrics["tau"] = temperature((epoch + 1) * per_epoch - 1, state.steps, config)
-    if config.target_bytes is not None and state.controller is not None:
-        metrics["train_bytes_expected"] = spent * state.controller.unit
     return metrics | {
         "images_per_second": parts * state.part_images / seconds,
         "loader_share": waited / (perf_counter() - begun),
         "seconds": seconds,
     }
+
+
+def _open_bytes(state: TrainingState, result: EvalResult) -> dict[str, float]:
+    """Return the stored bytes of the channels that an image has open, by P(on) and by arg max."""
+    each = state.data.train.dataset.channel_bytes
+    shares = {"val_bytes_expected": result.probabilities, "val_bytes_open": result.open_share}
+    return {name: float(each @ share) for name, share in shares.items() if share is not None}
 
 
 def _status(state: TrainingState, seconds: float, waited: float, parts: int) -> str:

@@ -74,6 +74,6 @@ def _loss(
             spending = state.controller.spending(output.probabilities)
             variance = (output.probabilities * (1 - output.probabilities)).sum(dim=1).mean()
             loss = entropy + state.controller.lam * spending + state.controller.decision(step) * variance
-            spent = spending.detach()
+            spent = state.controller.spent(output.probabilities.detach(), step)
     hits = (logits.detach().argmax(dim=1) == labels).float().mean()
     return loss, torch.stack([loss.detach(), entropy.detach(), hits, expected, spent])
