@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
 
-SUFFIXES: Final = (".png", ".svg")
+SUFFIXES: Final = (".png", ".svg", ".pdf")
 _STYLE: Final[Any] = {"svg.fonttype": "none", "svg.hashsalt": "freqcache"}
 """Text in an SVG stays text, and the same numbers give the same bytes."""
 
@@ -123,7 +123,7 @@ def save_heatmaps(
     Parameters
     ----------
     path : path
-        PNG or SVG file to write.
+        PNG, SVG or PDF file to write.
     rows : sequence of HeatRow
         From top to bottom.
     selected : ChannelMask, optional
@@ -158,10 +158,11 @@ def save_heatmaps(
         figure.colorbar(image, ax=list(places), shrink=0.85, pad=0.015, label=row.label)
     subtitle = "" if selected is None else f", {len(selected)} channels outlined"
     figure.suptitle(title + subtitle, fontsize=14, fontweight="bold")
-    metadata = {"Date": None} if Path(path).suffix.lower() == ".svg" else None
+    dates = {".svg": "Date", ".pdf": "CreationDate"}
+    date = dates.get(Path(path).suffix.lower())
     try:
         with rc_context(_STYLE):
-            figure.savefig(path, metadata=metadata)
+            figure.savefig(path, metadata=None if date is None else {date: None})
     except (OSError, ValueError) as error:
         msg = f"{path}: cannot write the heat map: {error}"
         raise TrainingError(msg) from error

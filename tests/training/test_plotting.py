@@ -76,8 +76,8 @@ def test_unwritable_heatmaps_are_one_error(tmp_path):
         save_heatmap(tmp_path / "missing" / "map.png", np.zeros(192))
     with pytest.raises(TrainingError, match="cannot write the heat map"):
         save_heatmap(tmp_path / "map.nonsense", np.zeros(192))
-    with pytest.raises(TrainingError, match=r"expected a name that ends in \.png or \.svg"):
-        check_heatmap(tmp_path / "map.pdf")
+    with pytest.raises(TrainingError, match=r"expected a name that ends in \.png or \.svg or \.pdf"):
+        check_heatmap(tmp_path / "map.bmp")
     check_heatmap(tmp_path / "map.PNG")
 
 
@@ -110,6 +110,9 @@ def test_rows_stand_above_each_other_with_their_numbers(tmp_path):
     assert "a run, 6 channels outlined" in words
     save_heatmaps(tmp_path / "again.svg", rows, selected=mask, title="a run")
     assert (tmp_path / "again.svg").read_bytes() == (tmp_path / "rows.svg").read_bytes()
+    for name in ("a.pdf", "b.pdf"):
+        save_heatmaps(tmp_path / name, rows, selected=mask, title="a run")
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
     save_heatmaps(tmp_path / "rows.png", rows, selected=mask, title="a run")
     save_heatmaps(tmp_path / "row.png", rows[:1], selected=mask, title="a run")
     assert _pixels(tmp_path / "rows.png").shape[0] > 2.5 * _pixels(tmp_path / "row.png").shape[0]

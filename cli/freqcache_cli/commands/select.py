@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="Mask to write.  [default: mask.json in RUN, or mask-BY.json]"
 )
-@click.option("--heatmap", type=click.Path(path_type=Path), help="Also draw heat maps into this PNG or SVG.")
+@click.option("--heatmap", type=click.Path(path_type=Path), help="Also draw heat maps into this PNG, SVG or PDF.")
 @click.option("--table", type=click.Path(path_type=Path), help="Also write every channel's numbers into this CSV.")
 @click.option(
     "--compare",
