@@ -225,8 +225,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     @property
     def channel_bytes(self) -> npt.NDArray[np.float64]:
         """Mean stored bytes of a sample in each of :attr:`channels`, (channels,)."""
-        each = [ChannelMask.of([channel], name="one") for channel in self.channels.channels]
-        return np.array([self._split.stored_bytes(one) for one in each]) / max(1, len(self))
+        return self._split.channel_bytes()[self.channels.indices] / max(1, len(self))
 
     def __len__(self) -> int:
         return len(self.slots)

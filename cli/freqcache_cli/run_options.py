@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from freqcache_cli.sizes import parse_bytes
+
 if TYPE_CHECKING:
     from freqcache.training import RunConfig
     from freqcache_formats.mask import ChannelMask
@@ -83,7 +85,12 @@ def run_options(*, without: tuple[str, ...] = ()) -> Callable[[F], F]:
                 help="The paper's gate, one pair of logits per channel, or none.  [default: dynamic where no "
                 "--channels is given]",
             ),
-            click.option("--target-bytes", metavar="BYTES", help="Or until reading an image costs so much: 6KiB."),
+            click.option(
+                "--target-bytes",
+                metavar="BYTES",
+                callback=parse_bytes,
+                help="Or until reading an image costs so much: 6KiB.",
+            ),
         ]
         options += [
             click.option(flag, name, type=kind, show_default=shown or False, help=text)
@@ -120,7 +127,6 @@ def create_config(cache: str | None, options: dict[str, Any]) -> RunConfig:
     from dataclasses import fields
 
     from freqcache.training import RunConfig, load_recipe, resolve_cache
-    from freqcache_cli.sizes import parse_size
     from freqcache_formats.mask import ChannelMask
 
     recipe, source = options.pop("recipe"), options.pop("channels")
@@ -129,8 +135,6 @@ def create_config(cache: str | None, options: dict[str, Any]) -> RunConfig:
     names = {field.name for field in fields(RunConfig)}
     typed = {name: options.pop(name) for name in sorted(names & set(options))}
     chosen |= {name: value for name, value in typed.items() if value is not None}
-    if isinstance(chosen.get("target_bytes"), str):
-        chosen["target_bytes"] = parse_size(chosen["target_bytes"])
     gated = channels is None and chosen.get("input", "dct") == "dct"
     chosen.setdefault("gate", "dynamic" if gated else "none")
     return RunConfig(cache=resolve_cache(cache, channels), channels=channels, **chosen)

@@ -1,4 +1,4 @@
-"""Numbers of bytes, for people."""
+"""Numbers of bytes, for people: shown, and read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-_UNITS: Final = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3}
+_UNITS: Final = {"": 1, "b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2}
 
 
 def in_words(count: int) -> str:
@@ -20,17 +20,13 @@ def in_words(count: int) -> str:
     return f"{count} B"
 
 
-def parse_size(text: str) -> float:
-    """Return the number of bytes of a text such as 6000, 6KB or 6KiB.
-
-    Raises
-    ------
-    click.BadParameter
-        If it is none.
-    """
-    match = re.fullmatch(r"([0-9]+\.?[0-9]*) *([A-Za-z]*)", text.strip())
+def parse_bytes(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """Return an option's number of bytes: ``6000``, ``6KiB`` (1024 each), ``6.5 kB`` (1000 each)."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)", value.strip())
     unit = None if match is None else _UNITS.get(match[2].lower())
-    if match is None or unit is None:
-        msg = f"expected a number of bytes such as 6000 or 6KiB, found {text!r}"
+    if match is None or unit is None or not float(match[1]) > 0:
+        msg = f"{value!r} is not a number of bytes, such as 6000, 6KiB or 6kB"
         raise click.BadParameter(msg)
     return float(match[1]) * unit

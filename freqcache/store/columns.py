@@ -185,15 +185,20 @@ class ChunkReader:
         self.gather(group, np.array([channel]), np.array([[0, chunk.size, 0, 0]]), chunk)
         return chunk
 
-    def stored_bytes(self, channels: npt.NDArray[np.intp]) -> int:
-        """Return the stored bytes of all chunks of `channels`."""
-        geometry, total = self.geometry, 0
+    def channel_bytes(self) -> npt.NDArray[np.int64]:
+        """Return the stored bytes of all chunks of each channel, (channels,) int64; reads every shard's index."""
+        geometry = self.geometry
+        total, every = np.zeros(geometry.n_channels, dtype=np.int64), np.arange(geometry.n_channels)
         for shard in range(geometry.n_shards):
             opened = self._shard(shard)  # first: its index must be as long as the geometry says
             groups = min(geometry.groups_per_shard, geometry.n_groups - shard * geometry.groups_per_shard)
-            wanted = [geometry.inner_index(group, channels) for group in range(groups)]
-            total += int(opened.stored_bytes(np.concatenate(wanted)).sum())
+            for group in range(groups):
+                total += opened.stored_bytes(geometry.inner_index(group, every)).astype(np.int64)
         return total
+
+    def stored_bytes(self, channels: npt.NDArray[np.intp]) -> int:
+        """Return the stored bytes of all chunks of `channels`."""
+        return int(self.channel_bytes()[channels].sum())
 
     def _shard(self, number: int) -> ShardFile:
         if self._owner != os.getpid():  # a forked child must not share its parent's open files

@@ -112,3 +112,7 @@ class FixedSplit(Split):
     def stored_bytes(self, mask: ChannelMask) -> int:
         """Return the bytes on disk of the mask's channels, over the whole split."""
         return self._reader.stored_bytes(mask.indices)
+
+    def channel_bytes(self) -> npt.NDArray[np.int64]:
+        """Return the bytes on disk of each channel, over the whole split: (192,) int64 in storage order."""
+        return self._reader.channel_bytes()

@@ -96,6 +96,10 @@ class NativeSplit(Split):
         """Return the bytes on disk of the mask's channels, over the whole split."""
         return sum(r.stored_bytes(f) for r, f in zip(self._readers, mask.frequencies, strict=True))
 
+    def channel_bytes(self) -> npt.NDArray[np.int64]:
+        """Return the bytes on disk of each channel, over the whole split: (192,) int64 in storage order."""
+        return np.concatenate([reader.channel_bytes() for reader in self._readers])
+
     def _sizes(self, component: int, wanted: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
         """Return how many blocks of a component each sample has, after checking that they lie in one chunk."""
         reader = self._readers[component]

@@ -24,6 +24,7 @@ import torch
 
 from freqcache.errors import TrainingError
 from freqcache.models import NetworkCost
+from freqcache.selection.cuts import DEFAULT_K
 from freqcache.training.collectives import broadcast_object, same_everywhere, sum_over_ranks
 from freqcache.training.config import RunConfig
 from freqcache.training.data import open_data, resolve_size
@@ -53,9 +54,6 @@ FINITE_CHECK_INTERVAL: Final = 16
 
 SAVE_STEPS: Final = 1000
 """Steps between checkpoints inside an epoch."""
-
-DEFAULT_K: Final = 24
-"""Channels of a mask, where nothing says how many."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 from freqcache.errors import TrainingError
 from freqcache_cli.commands import evaluate, select, train
-from freqcache_formats.mask import ChannelMask
 
 from .standin import install, toy_cache
 
@@ -63,28 +62,6 @@ def test_a_gate_is_the_default_only_for_all_channels(cache, tmp_path, arguments,
     assert (", dynamic gate:" in result.output) == gated
     document = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (document["config"]["gate"] == "dynamic") is gated
-
-
-def test_select_writes_the_mask_and_the_map(cache, tmp_path):
-    _run(train.command, cache, *FAST, "--epochs", 4, "--lam", 0.05, "--lr", 0.2, "-k", 5, "--out", "run")
-    result = _run(select.command, "run", "-k", 7, "-o", "mask.json", "--heatmap", "map.png", "--device", "cpu")
-    assert result.exit_code == 0
-    mask = ChannelMask.read("mask.json")
-    assert len(mask) == 7
-    assert mask.cache.path == cache
-    assert "mask.json: 7 of 192 channels" in result.output
-    assert (tmp_path / "map.png").stat().st_size > 10_000
-    assert "freqcache train --channels mask.json" in result.output
-
-    result = _run(select.command, "run", "--threshold", 0.0, "-o", "every.json")
-    assert len(ChannelMask.read("every.json")) == 192
-    assert "every one of the 192 channels is above" in result.output
-
-
-def test_k_and_threshold_exclude_each_other(cache):
-    result = _run(select.command, "run", "-k", 3, "--threshold", 0.5)
-    assert result.exit_code == 2
-    assert "-k or --threshold, not both" in result.output
 
 
 def test_resume_goes_on_and_refuses_other_options(cache):

@@ -1,69 +1,168 @@
-"""``freqcache select``: from a gated run to a mask."""
+"""``freqcache select``: from a run or a cache to a mask."""
 
 from __future__ import annotations
 
+from math import isnan
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
+from freqcache_cli.sizes import parse_bytes
+
+if TYPE_CHECKING:
+    from freqcache.selection.report import ChannelChoice
+
 
 @click.command("select")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("-k", type=int, help="Keep the k most probable channels.  [default: 24]")
-@click.option("--threshold", type=float, metavar="P", help="Keep the channels with P(on) above P instead.")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Mask to write.  [default: RUN/mask.json]")
-@click.option("--heatmap", type=click.Path(path_type=Path), help="Also draw the heat map into this PNG.")
+@click.argument("source", metavar="RUN|CACHE")
+@click.option(
+    "--by",
+    type=click.Choice(["gates", "weights", "energy", "deviation", "random"]),
+    help="What ranks the channels.  [default: gates; for a cache, energy]",
+)
+@click.option("-k", type=int, help="Keep the k best channels.  [default: 24]")
+@click.option("--threshold", type=float, metavar="P", help="Keep the channels whose number is above P instead.")
+@click.option(
+    "--budget",
+    metavar="BYTES",
+    callback=parse_bytes,
+    help="Keep as many of the best channels as BYTES read per image pay for instead: 6000, 6KiB.",
+)
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Mask to write.  [default: mask.json in RUN, or mask-BY.json]"
+)
+@click.option("--heatmap", type=click.Path(path_type=Path), help="Also draw heat maps into this PNG, SVG or PDF.")
+@click.option("--table", type=click.Path(path_type=Path), help="Also write every channel's numbers into this CSV.")
+@click.option(
+    "--compare",
+    multiple=True,
+    metavar="MASK|RUN",
+    help="A mask.json, a preset or a run to compare the mask with; may be repeated.",
+)
 @click.option("--cache", help="Another cache to pool over.  [default: the run's own]")
+@click.option("--split", help="Split whose statistics and bytes are used.  [default: the training split]")
+@click.option("--size", type=int, help="Side in pixels that images of a native CACHE are brought to.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --by random.")
 @click.option("--allow-ties", is_flag=True, help="Write a mask even where the ranking does not decide.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 def command(
-    run: Path,
+    source: str,
+    *,
+    by: str | None,
     k: int | None,
     threshold: float | None,
+    budget: float | None,
     out: Path | None,
     heatmap: Path | None,
+    table: Path | None,
+    compare: tuple[str, ...],
     cache: str | None,
+    split: str | None,
+    size: int | None,
+    seed: int,
     allow_ties: bool,
     device: str,
 ) -> None:
-    """Pool the gates of RUN over its validation images and write the channels they keep open.
+    """Rank the channels of RUN or CACHE, and write a mask of the best ones.
 
-    Channels are ranked by their mean probability of being open.
+    The gates of a gated RUN are pooled over its validation images: channels are ranked by their mean probability of
+    being open. Other rankings are the norm of an ungated RUN's first weights, the energy or the deviation of the
+    coefficients, and chance. Printed beside the mask: the bytes it reads per image, and the rank correlation of the
+    ranking with energy, with the deviation that the network sees, and with the frequency.
     """
-    if k is not None and threshold is not None:
-        msg = "give -k or --threshold, not both"
+    if sum(value is not None for value in (k, threshold, budget)) > 1:
+        msg = "give one of -k or --threshold, not both, or --budget alone"
         raise click.UsageError(msg)
 
-    from freqcache.plotting import save_heatmap
-    from freqcache.selection import select_by_threshold, select_top_k
-    from freqcache.training import TerminalReporter, channel_probabilities, load_run
+    from freqcache.plotting import save_heatmaps
+    from freqcache.selection.report import check_targets
+    from freqcache.selection.table import write_table
+    from freqcache.training import TerminalReporter
     from freqcache.training.runs import MASK
+    from freqcache.training.select import CutOptions, choose_channels, is_run
 
+    run = is_run(source)
+    by = by or ("gates" if run else "energy")
+    name = MASK if by == "gates" else f"mask-{by}.json"
+    path = out or (Path(source) / name if run else Path(name))
+    check_targets(path, *([] if table is None else [table]), heatmap=heatmap)
     reporter = TerminalReporter()
-    path = run / MASK if out is None else out
-    if out is not None and not path.parent.is_dir():  # before minutes of work, not after
-        msg = f"{path.parent}: no such folder to write {path.name} to"
-        raise click.ClickException(msg)
-    trained = load_run(run)
-    probabilities = channel_probabilities(trained, cache, device=device, reporter=reporter)
-    origin: dict[str, Any] = {"cache": trained.cache, "size": trained.config.size}
-    if threshold is not None:
-        selection = select_by_threshold(probabilities, threshold, **origin)
-    else:
-        selection = select_top_k(probabilities, 24 if k is None else k, allow_ties=allow_ties, **origin)
-    for warning in selection.warnings:
+    choice = choose_channels(
+        source,
+        CutOptions(k=k, threshold=threshold, budget=budget, allow_ties=allow_ties),
+        by=by,
+        cache=cache,
+        split=split,
+        size=size,
+        seed=seed,
+        compare=compare,
+        device=device,
+        reporter=reporter,
+    )
+    for warning in choice.warnings:
         reporter.warn(warning)
-    selection.mask.write(path)
-    parts = ", ".join(
-        f"{name} {len(kept)}" for name, kept in zip(("Y", "Cb", "Cr"), selection.mask.frequencies, strict=True)
-    )
-    click.echo(
-        f"{path}: {len(selection.mask)} of {len(probabilities.gated)} channels ({parts}), "
-        f"by {probabilities.images} validation images; margin at the cut {selection.margin:.4f}"
-    )
+    choice.selection.mask.write(path)
+    click.echo(summary(choice, path))
+    if table is not None:
+        write_table(table, choice.columns(), choice.selection.mask)
+        click.echo(f"{table}: table of the channels")
     if heatmap is not None:
-        save_heatmap(heatmap, probabilities.values, selected=selection.mask, title=f"P(on), {run.name}")
+        title = f"{choice.ranking.name}, {Path(source).name}"
+        save_heatmaps(heatmap, choice.heat_rows(), selected=choice.selection.mask, title=title)
         click.echo(f"{heatmap}: heat map")
     click.echo(f"next       freqcache train --channels {quote(str(path))}")
+
+
+def summary(choice: ChannelChoice, path: Path) -> str:
+    """Return what is said of a mask: its channels and bytes, correlations of its ranking, and agreement with others."""
+    from freqcache.selection import ChannelProbabilities
+
+    mask, ranking, margin = choice.selection.mask, choice.ranking, choice.selection.margin
+    parts = ", ".join(f"{name} {len(kept)}" for name, kept in zip(("Y", "Cb", "Cr"), mask.frequencies, strict=True))
+    how, cut = f"by {ranking.name}", f"{margin:.4g}"
+    if isinstance(ranking, ChannelProbabilities):
+        how, cut = f"by {ranking.images} validation images", f"{margin:.4f}"
+    lines = [
+        f"{path}: {len(mask)} of {len(ranking.ranked)} channels ({parts}), {how}; margin at the cut {cut}",
+        *_bytes(choice),
+        *_correlations(choice),
+    ]
+    if choice.agreement is not None:
+        first, *others = choice.agreement.names
+        width = max(map(len, others))
+        lines.append(f"Jaccard index of {first} with")
+        for name, value in zip(others, choice.agreement.matrix[0, 1:], strict=True):
+            lines.append(f"  {name:{width}}  {value:.2f}")
+        pairs = len(choice.agreement.names) * (len(choice.agreement.names) - 1) // 2
+        of = "the pair" if pairs == 1 else f"all {pairs} pairs"
+        lines.append(f"  mean of {of} {choice.agreement.mean:.2f}; of random masks {choice.agreement.chance:.2f}")
+    return "\n".join(lines)
+
+
+def _correlations(choice: ChannelChoice) -> list[str]:
+    """Return the table of rank correlations: over all channels, and inside each component."""
+    title = f"rank correlation of {choice.ranking.name} with"
+    width = max(len(title), *(len(correlation.name) + 2 for correlation in choice.correlations))
+    lines = [f"{title:{width}}    all      Y     Cb     Cr"]
+    for correlation in choice.correlations:
+        numbers = (correlation.rho, *correlation.within)
+        shown = "  ".join("    -" if isnan(rho) else f"{rho:+.2f}" for rho in numbers)
+        lines.append(f"  {correlation.name:{width - 2}}  {shown}  {correlation.note}".rstrip())
+    return lines
+
+
+def _bytes(choice: ChannelChoice) -> list[str]:
+    """Say what reading the mask costs, and where a resize makes it more than its own channels."""
+    mask, profile = choice.selection.mask, choice.profile
+    whole, own = profile.channel_bytes.sum(), profile.channel_bytes[mask.indices].sum()
+    read = profile.reads(mask)
+    takes = profile.channel_bytes[read.indices].sum()
+    lines = [f"bytes      {takes:,.0f} read per image, of {whole:,.0f} of all 192 channels (split {profile.split})"]
+    if len(read) > len(mask):
+        lines.append(
+            f"           the mask's own channels take {own:,.0f}, but a resize to {profile.size} px mixes frequencies: "
+            f"{len(read)} are read; of a fixed cache (freqcache build --size) the mask's alone"
+        )
+    return lines
