@@ -1,9 +1,9 @@
 """Weights of others: state dicts read from files, and an RGB network's trunk put into a frequency network.
 
-Our networks bear torchvision's module names (see :mod:`freqcache.models`), so that a tensor of an RGB checkpoint belongs
-where a tensor of the same name is. What a frequency network takes in differently cannot be loaded: the stem is not
-there, the convolutions that take the input have other shapes, and the classifier may have other classes. All the rest
-must fit, or the checkpoint is of another network. Nothing here fetches a file, and none is executed.
+Our networks bear torchvision's module names (see :mod:`freqcache.models`), so that a tensor of an RGB checkpoint
+belongs where a tensor of the same name is. What a frequency network takes in differently cannot be loaded: the stem is
+not there, the convolutions that take the input have other shapes, and the classifier may have other classes. All the
+rest must fit, or the checkpoint is of another network. Nothing here fetches a file, and none is executed.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def load_rgb_trunk(model: nn.Module, source: Source) -> TrunkReport:
     model : torch.nn.Module
         A ResNet or MobileNetV2 of :func:`freqcache.models.create_model`; unchanged where this raises.
     source : path or mapping of str to Tensor
-        A state dict with torchvision's names, or its file as ``torch.save`` wrote it; also inside ``{"state_dict": ...}``
-        or ``{"model": ...}``, and with ``module.`` before its names.
+        A state dict with torchvision's names, or its file as ``torch.save`` wrote it; also inside
+        ``{"state_dict": ...}`` or ``{"model": ...}``, and with ``module.`` before its names.
 
     Returns
     -------

@@ -97,7 +97,7 @@ def torchvision_mobilenet(classes: int = 1000, seed: int = 0) -> State:
 
 
 def dctnet_resnet50(channels: int, classes: int = 1000, seed: int = 0) -> State:
-    """``ResNetDCT_Upscaled_Static``: the children 4 to 8 of a ResNet-50 in a Sequential named model, and fc beside it."""
+    """``ResNetDCT_Upscaled_Static``: children 4 to 8 of a ResNet-50 in a Sequential named model, and fc beside it."""
     build = Builder(seed)
     build.linear("fc", classes, _stages(build, "resnet50", "model.{stage}", channels))
     return build.state
