@@ -83,7 +83,7 @@ class RunConfig:
         Temperature of the Gumbel-softmax; with `tau_end` it falls (or rises) from `tau` exponentially.
     gate_lr : float or None
         Step of Adam for the gate's parameters, constant over the run; None trains them with the network's optimizer,
-        as the paper does, or by 0.02 where there is a target.
+        as the paper does, or where there is a target by a step that suits the length of the run.
     epochs, batch_size : int
         Passes over the training split, and images of one step of the optimizer: over all processes together.
     accumulate : int

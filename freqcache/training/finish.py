@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from freqcache.errors import TrainingError
 from freqcache.plotting import MissingPlotExtra, save_heatmap
 from freqcache.selection import ChannelProbabilities, select_top_k
+from freqcache.selection.cuts import select_by_budget
 from freqcache.training.evaluation import EvalResult, pool_gates
 from freqcache.training.runs import HEATMAP, MASK
 from freqcache_formats.mask import CacheReference, ChannelMask
@@ -36,7 +40,15 @@ class SelectedChannels:
 
 
 def select_channels(
-    run: Path, channels: ChannelMask, result: EvalResult, *, k: int, cache: CacheReference, size: int | None = None
+    run: Path,
+    channels: ChannelMask,
+    result: EvalResult,
+    *,
+    k: int,
+    cache: CacheReference,
+    size: int | None = None,
+    budget: float | None = None,
+    channel_bytes: npt.NDArray[np.float64] | None = None,
 ) -> SelectedChannels:
     """Rank the gated channels, and write mask.json and heatmap.png into a run folder.
 
@@ -52,6 +64,8 @@ def select_channels(
         Channels of the mask.
     cache, size : CacheReference, int or None
         Stored in the mask.
+    budget, channel_bytes : float, (C,) float64, optional
+        Keep what so many bytes per image pay for instead of `k` channels, where each of `channels` costs so much.
 
     Returns
     -------
@@ -60,7 +74,15 @@ def select_channels(
     probabilities = pool_gates(channels.indices, result, source=str(run))
     mask: ChannelMask | None = None
     try:
-        selection = select_top_k(probabilities, k, cache=cache, size=size)
+        if budget is not None and channel_bytes is not None:
+            costs = dict(zip(channels.channels, channel_bytes.tolist(), strict=True))
+
+            def cost(mask: ChannelMask) -> float:
+                return float(sum(costs[channel] for channel in mask.channels))
+
+            selection = select_by_budget(probabilities, budget, cost, cache=cache, size=size)
+        else:
+            selection = select_top_k(probabilities, k, cache=cache, size=size)
         mask, warnings = selection.mask, selection.warnings
         mask.write(run / MASK)
     except TrainingError as error:

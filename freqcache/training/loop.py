@@ -259,8 +259,16 @@ def _run(state: TrainingState, *, select: bool = True, save_steps: int) -> RunRe
     selected = None
     warnings: tuple[str, ...] = ()
     if config.gate != "none" and select and state.ranks.is_main:
-        cache = cache_reference(state)
-        selected = select_channels(state.path, state.channels, result, k=state.k, cache=cache, size=config.size)
+        selected = select_channels(
+            state.path,
+            state.channels,
+            result,
+            k=state.k,
+            cache=cache_reference(state),
+            size=config.size,
+            budget=config.target_bytes,
+            channel_bytes=None if config.target_bytes is None else state.data.train.dataset.channel_bytes,
+        )
         warnings = selected.warnings
         for warning in warnings:
             reporter.warn(warning)
@@ -309,10 +317,10 @@ def _train_epoch(state: TrainingState, epoch: int, save_steps: int) -> dict[str,
         state.optimizers.set_rate(rate)
         if part % accumulate == 0:
             state.optimizers.zero_grad()
-        sums = train_part(state, stored, labels, draws, step=step, last=last)
+        done = train_part(state, stored, labels, draws, step=step, last=last)
         if last:
-            take_step(state, step, sums)
-        state.sums += sums
+            take_step(state, step, done.gates)
+        state.sums += done.sums
         state.parts += 1
         looks = device.type == "cpu" or part % FINITE_CHECK_INTERVAL == 0 or state.parts == per_epoch * accumulate
         if looks:
@@ -326,7 +334,7 @@ def _train_epoch(state: TrainingState, epoch: int, save_steps: int) -> dict[str,
             state.seconds = seconds
     seconds = state.seconds + perf_counter() - begun
     parts = state.parts
-    loss, entropy, hits, expected, _ = (
+    loss, entropy, hits, expected = (
         float(value) / (parts * state.ranks.world_size) for value in sum_over_ranks(state.sums)
     )
     state.parts, state.seconds = 0, 0.0

@@ -6,7 +6,7 @@ pull toward "undecided".
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import torch
@@ -16,8 +16,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from freqcache.gates import GatedNetwork
 from freqcache.training.config import RunConfig
 
-GATE_STEP: Final = 0.02
-"""Adam's step for the gate where there is a target: what every logit may move by in a step of the run."""
+MOBILITY: Final[Mapping[str, float]] = {"dynamic": 15.0, "static": 30.0}
+"""Sum of Adam's steps over a run, where there is a target: how far each parameter of a gate could move. A static gate
+has two parameters a channel, a dynamic one moves by many."""
+
+LARGEST_STEP: Final = 0.1
 
 
 class Optimizers:
@@ -27,10 +30,12 @@ class Optimizers:
     ----------
     model : GatedNetwork
     config : RunConfig
+    steps : int
+        Of the whole run.
     """
 
-    def __init__(self, model: GatedNetwork, config: RunConfig) -> None:
-        step = gate_step(config)
+    def __init__(self, model: GatedNetwork, config: RunConfig, steps: int) -> None:
+        step = gate_step(config, steps)
         gate = [] if model.gate is None else list(model.gate.parameters())
         network = list(model.network.parameters())
         groups: list[dict[str, Any]] = [
@@ -78,9 +83,11 @@ class Optimizers:
             self.gate.load_state_dict(state["gate"])
 
 
-def gate_step(config: RunConfig) -> float | None:
-    """Return Adam's step for the gate, or None where it is trained with the network."""
-    return GATE_STEP if config.gate_lr is None and config.has_target else config.gate_lr
+def gate_step(config: RunConfig, steps: int) -> float | None:
+    """Return Adam's step for the gate in a run of so many steps, or None where it is trained with the network."""
+    if config.gate_lr is None and config.has_target:
+        return min(LARGEST_STEP, MOBILITY[config.gate] / max(1, steps))
+    return config.gate_lr
 
 
 def create_average(model: nn.Module, decay: float) -> AveragedModel | None:

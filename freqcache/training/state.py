@@ -18,6 +18,7 @@ from freqcache.errors import TrainingError
 from freqcache.gates import GatedNetwork
 from freqcache.loading.loader import FrequencyLoader
 from freqcache.models import NetworkCost, count_cost
+from freqcache.models.weights import load_rgb_trunk
 from freqcache.normalization import Normalization
 from freqcache.training.budget import BudgetController
 from freqcache.training.checkpoint import save_checkpoint
@@ -36,8 +37,8 @@ from freqcache.training.runs import CHECKPOINT, TrainedRun, build_network
 from freqcache.transforms import Mixup
 from freqcache_formats.mask import CacheReference, ChannelMask
 
-N_SUMS, HITS, SPENT = 5, 2, 4
-"""Sums over an epoch's parts: loss, cross-entropy, hits, expected open channels, expected spending."""
+N_SUMS, HITS = 4, 2
+"""Sums over an epoch's parts: loss, cross-entropy, hits, expected open channels."""
 
 
 @dataclass(kw_only=True)
@@ -52,6 +53,8 @@ class TrainingState:
         `model`, or a wrapper that averages its gradients over processes.
     average : AveragedModel or None
         Moving average of the weights.
+    steps_per_epoch : int
+        Of the optimizers.
     parts : int
         Parts of the epoch that are done: a step of the optimizer is `config.accumulate` of them.
     sums : (N_SUMS,) float32 tensor
@@ -70,6 +73,7 @@ class TrainingState:
     eval_inputs: InputPipeline
     normalization: Normalization
     optimizers: Optimizers
+    steps_per_epoch: int
     controller: BudgetController | None
     mixup: Mixup | None
     train_batches: FrequencyLoader
@@ -94,12 +98,6 @@ class TrainingState:
         if self.average is None:
             return self.model
         return cast(GatedNetwork, self.average.module)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps of the optimizer in an epoch."""
-        whole = len(self.data.train) // (self.part_images * self.config.accumulate)
-        return max(1, whole)
 
     @property
     def part_images(self) -> int:
@@ -131,15 +129,12 @@ def prepare(
     model = build_network(config, channels=len(dataset.channels), classes=len(dataset.classes))
     cost = count_cost(model, network_input_shape(config, len(dataset.channels), data.train.grid))
     if config.init is not None:
-        from freqcache.models.weights import load_rgb_trunk
-
         report = load_rgb_trunk(model.network, config.init)
         reporter.line(f"weights    {config.init}: {report}")
     normalization = choose_normalization(config, data)
     # Convolutions are 1.2 to 1.4 times faster so on a CPU, and bfloat16 ones more than that on CUDA.
     model.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = create_average(model, config.ema)
-    optimizers = Optimizers(model, config)
     if config.sync_batchnorm:
         use_cross_rank_batchnorm(model, where)  # in place
     parallel = data_parallel(model)
@@ -147,6 +142,8 @@ def prepare(
         model.network.compile()
     batch = batch_size(config, len(data.train), ranks)
     batches = open_batches(data.train, batch, shuffle=True, seed=config.seed, ranks=ranks, device=where)
+    per_epoch = max(1, len(data.train) // (batch * ranks.world_size * config.accumulate))
+    optimizers = Optimizers(model, config, config.epochs * per_epoch)
     state = TrainingState(
         config=config,
         path=path,
@@ -160,6 +157,7 @@ def prepare(
         eval_inputs=create_inputs(config, data.val, normalization, where),
         normalization=normalization,
         optimizers=optimizers,
+        steps_per_epoch=per_epoch,
         controller=None,
         mixup=Mixup(config.mixup, len(dataset.classes)) if config.mixup else None,
         train_batches=batches,
@@ -213,6 +211,12 @@ def _create_controller(state: TrainingState) -> BudgetController:
     config, dataset = state.config, state.data.train.dataset
     costs, target = torch.ones(len(state.channels)), config.target_channels
     if config.target_bytes is not None:
+        if config.size is not None:
+            msg = (
+                f"{dataset.cache_path}: a native cache's images are resized, which reads more than the channels that "
+                "are wanted; a target of bytes needs a fixed cache (freqcache build --size), or give --target-channels"
+            )
+            raise TrainingError(msg)
         per_channel = dataset.channel_bytes
         costs, target = torch.from_numpy(per_channel).float(), config.target_bytes
         if not 0 < target < per_channel.sum():

@@ -5,7 +5,7 @@ The loop that calls it is :mod:`freqcache.training.loop`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +15,39 @@ from freqcache.training.collectives import mean_over_ranks
 from freqcache.training.draws import MIXING, NETWORK, NOISE, Draws
 from freqcache.training.parallel import gradient_sync
 from freqcache.training.schedules import gate_weight, temperature
-from freqcache.training.state import SPENT, TrainingState
+from freqcache.training.state import TrainingState
 
 
-def train_part(state: TrainingState, stored: Any, labels: Tensor, draws: Draws, *, step: int, last: bool) -> Tensor:
-    """Add a part's gradient to those of the step; return what is summed over the epoch, (N_SUMS,)."""
+class PartDone(NamedTuple):
+    """What a part leaves behind, all of it detached.
+
+    Attributes
+    ----------
+    sums : (N_SUMS,) float32 tensor
+        What is summed over the epoch: see :data:`freqcache.training.state.N_SUMS`.
+    gates : (2, C) float32 tensor or None
+        Mean over the images of P(on), and of the decisions by arg max.
+    """
+
+    sums: Tensor
+    gates: Tensor | None
+
+
+def train_part(state: TrainingState, stored: Any, labels: Tensor, draws: Draws, *, step: int, last: bool) -> PartDone:
+    """Add a part's gradient to those of the step.
+
+    Parameters
+    ----------
+    state : TrainingState
+    stored, labels
+        Of the process's images: (B, held, H, W) or a FrequencyBatch, and (B,).
+    draws : Draws
+        Where the part stands.
+    step : int
+        Of the optimizer, over the whole run.
+    last : bool
+        Whether the step has no more parts.
+    """
     config, device, model = state.config, state.device, state.model
     x = state.inputs(stored.to(device, non_blocking=True), draws)  # (B, C, H, W) float32
     y = labels.to(device, non_blocking=True)
@@ -37,18 +65,20 @@ def train_part(state: TrainingState, stored: Any, labels: Tensor, draws: Draws, 
     with gradient_sync(state.parallel, last):
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             output: NetworkOutput = state.parallel(x, noise=noise)
-        loss, sums = _loss(state, output, y, targets, step)
+        loss, done = _loss(state, output, y, targets, step)
         (loss / config.accumulate).backward()  # type: ignore[no-untyped-call]
-    return sums
+    return done
 
 
-def take_step(state: TrainingState, step: int, sums: Tensor) -> None:
-    """Step the optimizers, then what follows them: lambda and the moving average."""
+def take_step(state: TrainingState, step: int, gates: Tensor | None) -> None:
+    """Step the optimizers, then what follows them: lambda and the moving average.
+
+    `gates` are those of the step's last part: means over thousands of gates, which say enough.
+    """
     controller = state.controller
     state.optimizers.step(gates=controller is None or controller.trains_gates(step))
-    if controller is not None:
-        # Of the step's last part: a mean over thousands of gates, which says enough.
-        controller.update(step, mean_over_ranks(sums[SPENT]))
+    if controller is not None and gates is not None:
+        controller.update(step, mean_over_ranks(gates))
     if state.average is not None:
         state.average.update_parameters(state.model)
 
@@ -60,20 +90,18 @@ def current_gate_weight(state: TrainingState, step: int) -> Tensor | float:
 
 def _loss(
     state: TrainingState, output: NetworkOutput, labels: Tensor, targets: Tensor, step: int
-) -> tuple[Tensor, Tensor]:
-    """Return the loss and, detached, what is summed: (N_SUMS,) as :data:`freqcache.training.state.N_SUMS` has it."""
+) -> tuple[Tensor, PartDone]:
+    """Return the loss, and what a part leaves behind."""
     logits = output.logits.float()
     entropy = nn.functional.cross_entropy(logits, targets, label_smoothing=state.config.label_smoothing)
-    loss = entropy
-    expected = spent = entropy.new_zeros(())
+    loss, expected, gates = entropy, entropy.new_zeros(()), None
     if output.gates is not None and output.probabilities is not None:
-        expected = output.probabilities.detach().sum(dim=1).mean()
+        probabilities = output.probabilities.detach()
+        gates = torch.stack([probabilities, (probabilities > 0.5).float()]).mean(dim=1)
+        expected = gates[0].sum()
         if state.controller is None:
             loss = entropy + current_gate_weight(state, step) * output.gates.sum(dim=1).mean()
         else:
-            spending = state.controller.spending(output.probabilities)
-            variance = (output.probabilities * (1 - output.probabilities)).sum(dim=1).mean()
-            loss = entropy + state.controller.lam * spending + state.controller.decision(step) * variance
-            spent = state.controller.spent(output.probabilities.detach(), step)
+            loss = entropy + state.controller.penalty(output.probabilities, step)
     hits = (logits.detach().argmax(dim=1) == labels).float().mean()
-    return loss, torch.stack([loss.detach(), entropy.detach(), hits, expected, spent])
+    return loss, PartDone(torch.stack([loss.detach(), entropy.detach(), hits, expected]), gates)

@@ -95,7 +95,7 @@ def test_learning_rate_without_warmup_starts_at_the_peak():
 
 def test_weight_decay_spares_batchnorm_and_biases():
     model = GatedNetwork(create_model("resnet18", in_channels=6, num_classes=3, width=0.25), ChannelGate(6))
-    optimizer = Optimizers(model, RunConfig(cache="a", weight_decay=0.01)).network
+    optimizer = Optimizers(model, RunConfig(cache="a", weight_decay=0.01), 100).network
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decay = {names[id(p)]: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     assert set(decay) == set(names.values())
