@@ -1,6 +1,6 @@
 """Reruns what docs/results.md shows: every run that is not there yet, then the tables.
 
-    python tests/benchmarks/results.py WORK flowers5=shared/data/flowers5 clothing10=shared/data/clothing10 [--seeds 0 1 2]
+    python tests/benchmarks/results.py WORK flowers5=shared/data/flowers5 clothing10=shared/data/clothing10
 
 Sources hold train/ and val/ with class folders; WORK keeps caches, masks and runs. Each run is one call of the command
 line, printed before it starts. ``--tables`` prints the tables of what is there.
@@ -21,8 +21,6 @@ COMMON = ("--recipe", "small", "--threads", "1", "--device", "cpu")
 SIZE = "160"
 LAMBDAS = ("0.01", "0.02")
 TARGETS = (6, 24, 48)
-TARGETED = "learned, target {k}"
-BY_LAMBDA = "learned, lambda 0.01"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,32 +49,33 @@ def rows() -> list[Row]:
     """Return all rows, in the order in which their runs depend on each other."""
     found = [Row(name="rgb", title="RGB", words=("{cache}", "--input", "rgb"))]
     found.append(Row(name="all192", title="192 channels", words=("{cache}", "--channels", "192")))
-    for lam in LAMBDAS:
-        found.append(Row(name=f"gated-{lam}", title=f"192, gated, lambda {lam}", words=("{cache}", "--lam", lam)))
-    for k in TARGETS:
-        words = ("{cache}", "--target-channels", str(k))
-        found.append(Row(name=f"target-{k}", title=f"192, gated, target {k}", words=words))
+    found += [
+        Row(name=f"gated-{lam}", title=f"192, gated, lambda {lam}", words=("{cache}", "--lam", lam)) for lam in LAMBDAS
+    ]
+    found += [
+        Row(name=f"target-{k}", title=f"192, gated, target {k}", words=("{cache}", "--target-channels", str(k)))
+        for k in TARGETS
+    ]
     for k in (24, 6, 48):
         masks = {
-            TARGETED.format(k=k): ("{runs}/target-%d-s{seed}" % k, "-k", str(k)),
-            BY_LAMBDA: ("{runs}/gated-0.01-s{seed}", "-k", str(k)),
-            "highest energy": ("{cache}", "--by", "energy", "-k", str(k)),
+            ("target", f"learned, target {k}"): (f"{{runs}}/target-{k}-s{{seed}}",),
+            ("lambda", "learned, lambda 0.01"): ("{runs}/gated-0.01-s{seed}",),
+            ("energy", "highest energy"): ("{cache}", "--by", "energy"),
         }
         if k == 24:
-            masks["random"] = ("{cache}", "--by", "random", "--seed", "{seed}", "-k", str(k))
-        for title, mask in masks.items():
-            name = f"{k}-{title.split(',')[-1].split()[0]}"
-            words = ("{cache}", "--channels", "{masks}/%s-s{seed}.json" % name)
-            found.append(Row(name=name, title=f"{k}, {title}", words=words, mask=mask))
+            masks["random", "random"] = ("{cache}", "--by", "random", "--seed", "{seed}")
+        for (name, title), mask in masks.items():
+            words = ("{cache}", "--channels", f"{{masks}}/{k}-{name}-s{{seed}}.json")
+            found.append(Row(name=f"{k}-{name}", title=f"{k}, {title}", words=words, mask=(*mask, "-k", str(k))))
         preset = "6, the paper's" if k == 6 else f"{k}, square"
         found.append(Row(name=f"{k}-square", title=preset, words=("{cache}", "--channels", str(k))))
     return found
 
 
-def run(command: list[str]) -> None:
-    """Print a command and run it."""
+def run(command: list[str], *, needed: bool = True) -> bool:
+    """Print a command and run it; return whether it succeeded."""
     print("+", " ".join(command), flush=True)
-    subprocess.run(command, check=True)
+    return subprocess.run(command, check=needed).returncode == 0
 
 
 def last_epoch(folder: Path) -> dict[str, float]:
@@ -117,7 +116,8 @@ class Place:
         if row.mask:
             self.masks.mkdir(parents=True, exist_ok=True)
             out = str(self.masks / f"{row.name}-s{seed}.json")
-            run(["freqcache", "select", *self.words(row.mask, seed), "-o", out])
+            if not run(["freqcache", "select", *self.words(row.mask, seed), "-o", out], needed=False):
+                return  # the ranking does not decide: said above, and a row with fewer seeds
         if (folder / "checkpoint.pt").exists():
             run(["freqcache", "train", "--resume", str(folder)])
         else:
@@ -169,11 +169,11 @@ def agreement_table(place: Place, seeds: list[int]) -> None:
     for row in rows():
         paths = [place.masks / f"{row.name}-s{seed}.json" for seed in seeds]
         documents: list[Any] = [json.loads(path.read_text()) for path in paths if path.exists()]
-        masks = [{(part, n) for part in ("Y", "Cb", "Cr") for n in entry["channels"][part]} for entry in documents]
+        masks = [{tuple(channel) for channel in entry["channels"]} for entry in documents]
         if len(masks) < 2:
             continue
         shares = [len(a & b) / len(a | b) for a, b in combinations(masks, 2)]
-        parts = ["/".join(str(len(entry["channels"][part])) for part in ("Y", "Cb", "Cr")) for entry in documents]
+        parts = ["/".join(str(sum(c[0] == part for c in mask)) for part in ("Y", "Cb", "Cr")) for mask in masks]
         print(f"| {row.title} | {', '.join(f'{share:.2f}' for share in shares)} | {', '.join(parts)} |")
 
 
