@@ -93,11 +93,11 @@ def run_options(*, without: tuple[str, ...] = ()) -> Callable[[F], F]:
             ),
         ]
         options += [
-            click.option(flag, name, type=kind, show_default=shown or False, help=text)
+            click.option(flag, name, type=kind, help=_with_default(text, shown))
             for flag, name, kind, shown, text in OPTIONS
         ]
         options += [
-            click.option(flag, name, default=None, show_default=shown, help=text)
+            click.option(flag, name, default=None, help=_with_default(text, shown))
             for flag, name, shown, text in SWITCHES
         ]
         for option in reversed(options):
@@ -107,6 +107,10 @@ def run_options(*, without: tuple[str, ...] = ()) -> Callable[[F], F]:
         return function
 
     return decorate
+
+
+def _with_default(text: str, default: str) -> str:
+    return f"{text}  [default: {default}]".strip() if default else text
 
 
 def create_config(cache: str | None, options: dict[str, Any]) -> RunConfig:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
+from types import NoneType
 from typing import Any, Final
 
 from freqcache.errors import FormatError, TrainingError
@@ -27,6 +28,18 @@ GATE_KINDS: Final = ("none", *GATES)
 MAX_WIDTH: Final = 16
 MAX_SIZE: Final = 4096
 MAX_THREADS: Final = 1024
+
+# A recipe may hold anything. Annotations are strings here.
+_TYPES: Final[Mapping[Any, tuple[type, ...]]] = {
+    "int": (int,),
+    "int | None": (int, NoneType),
+    "float": (int, float),
+    "float | None": (int, float, NoneType),
+    "str": (str,),
+    "str | None": (str, NoneType),
+    "bool": (bool,),
+    "tuple[float, ...]": (tuple, list),
+}
 
 _CHOICES: Final[Mapping[str, Sequence[str]]] = {
     "schedule": SCHEDULES,
@@ -169,8 +182,14 @@ class RunConfig:
     threads: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "milestones", tuple(self.milestones))
-        problems = [*self._options_apart(), *self._options_together()]
+        problems = [
+            f"{field.name} must be {field.type}, found {getattr(self, field.name)!r}"
+            for field in fields(self)
+            if field.type in _TYPES and not isinstance(getattr(self, field.name), _TYPES[field.type])
+        ]
+        if not problems:
+            object.__setattr__(self, "milestones", tuple(self.milestones))
+            problems = [*self._options_apart(), *self._options_together()]
         if problems:
             msg = "cannot train with these options: " + "; ".join(problems)
             raise TrainingError(msg)

@@ -29,7 +29,7 @@ def test_configurations_survive_json(channels):
     [
         ({}, "without a cache"),
         ({"cache": "a", "colour": 1}, "colour"),
-        ({"cache": "a", "epochs": "many"}, "not a run's configuration"),
+        ({"cache": "a", "epochs": "many"}, "epochs must be int, found 'many'"),
         ({"cache": "a", "channels": {"format": "x"}}, "not a valid mask"),
     ],
 )
