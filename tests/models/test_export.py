@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from made_runs import make_run
 from photographs import write_tree
 
 import freqcache
@@ -17,8 +18,6 @@ from freqcache.export import DESCRIPTION, FORMS, export_network
 from freqcache.training import load_run
 from freqcache.transforms import Normalize
 from freqcache_formats.mask import ChannelMask
-
-from .made_runs import make_run
 
 MASK = ChannelMask.preset("24")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_runs import make_run
 from photographs import encoded, write_tree
 
 import freqcache
@@ -20,8 +21,6 @@ from freqcache.inference import Classifier
 from freqcache.training import evaluate, load_run
 from freqcache.training.inputs import InputPipeline
 from freqcache_formats.mask import ChannelMask
-
-from .made_runs import make_run
 
 MASK = ChannelMask.preset("24")
 
