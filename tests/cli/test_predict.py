@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,19 @@ def test_one_line_an_image(work: Path, run: str, options: list[str], capsys: pyt
         assert float(found[3]) >= float(found[5])
     assert main(["predict", str(work / run), images[0], "-k", "1", *options]) == 0
     assert capsys.readouterr().out.strip() == lines[0].partition(",")[0]
+
+
+@pytest.mark.parametrize("command", ["predict", "export-model"])
+def test_help_loads_nothing_heavy(command: str) -> None:
+    script = (
+        "import sys\n"
+        "from freqcache_cli.main import main\n"
+        f"assert main([{command!r}, '--help']) == 0\n"
+        "assert not {'torch', 'zarr', 'numba', 'scipy', 'PIL'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"Usage: freqcache {command} [OPTIONS] RUN" in done.stdout
 
 
 @pytest.mark.parametrize("ending", ["pt2", "ts"])
