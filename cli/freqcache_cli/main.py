@@ -21,7 +21,9 @@ _COMMANDS: Final = {
     "build": "build",
     "demo": "demo",
     "eval": "evaluate",
+    "export-model": "export_model",
     "hot": "hot",
+    "predict": "predict",
     "select": "select",
     "train": "train",
 }

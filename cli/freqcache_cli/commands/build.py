@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from freqcache_cli.pixel_sizes import pixels_or_none
 from freqcache_cli.sizes import in_words
 
 if TYPE_CHECKING:
     from freqcache.building import BuildReport
-
-
-def _pixels_or_none(_context: click.Context, _parameter: click.Parameter, value: str) -> int | None:
-    if value.lower() == "none":
-        return None
-    try:
-        return int(value)
-    except ValueError:
-        msg = f"{value!r} is neither a number of pixels nor none"
-        raise click.BadParameter(msg) from None
 
 
 @click.command()
@@ -36,7 +27,7 @@ def _pixels_or_none(_context: click.Context, _parameter: click.Parameter, value:
 @click.option(
     "--max-size",
     metavar="PIXELS|none",
-    callback=_pixels_or_none,
+    callback=pixels_or_none,
     default="512",
     show_default=True,
     help="Native caches: reduce images with a longer side to fit; none for no limit.",
