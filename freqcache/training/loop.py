@@ -148,7 +148,10 @@ def train(
         if ranks.is_main:
             create_run(path, describe_run(state))
         announce(state)
-        return _run(state, save_steps=save_steps)
+        try:
+            return _run(state, save_steps=save_steps)
+        finally:
+            state.leave_ranks()
 
 
 def resume(
@@ -197,7 +200,10 @@ def resume(
         inside = f", {state.parts // config.accumulate} steps into the next" if state.parts else ""
         state.reporter.line(f"{trained.path}: going on after epoch {done} of {config.epochs}{inside}")
         keep = k is None and done >= config.epochs and (trained.path / MASK).exists()
-        return _run(state, select=not keep, save_steps=save_steps)
+        try:
+            return _run(state, select=not keep, save_steps=save_steps)
+        finally:
+            state.leave_ranks()
 
 
 def _reporter(reporter: Reporter | None, ranks: Ranks) -> Reporter:

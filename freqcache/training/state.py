@@ -5,6 +5,7 @@ The loop itself is :mod:`freqcache.training.loop`.
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -98,6 +99,15 @@ class TrainingState:
         if self.average is None:
             return self.model
         return cast(GatedNetwork, self.average.module)
+
+    def leave_ranks(self) -> None:
+        """Drop the wrapper that averages gradients, before the process group ends.
+
+        It holds the group; freed after the group's end it was seen to wait for ever, in one run of ten.
+        """
+        self.parallel = self.model
+        if self.ranks.world_size > 1:
+            gc.collect()
 
     @property
     def part_images(self) -> int:
@@ -237,7 +247,7 @@ def cache_reference(state: TrainingState) -> CacheReference:
 
 def save_state(state: TrainingState) -> None:
     """Write the run's checkpoint: see :mod:`freqcache.training.checkpoint`. Every process calls it, one writes."""
-    sums = sum_over_ranks(state.sums)
+    sums = _sums_of_all(state)
     if not state.ranks.is_main:
         return
     kept, cache = state.kept, cache_reference(state)
@@ -268,6 +278,13 @@ def save_state(state: TrainingState) -> None:
     save_checkpoint(state.path / CHECKPOINT, content)
 
 
+def _sums_of_all(state: TrainingState) -> torch.Tensor:
+    """Return the sums of every process, (world_size, N_SUMS): each goes on with its own, to the last bit."""
+    table = torch.zeros((state.ranks.world_size, N_SUMS), device=state.device)
+    table[state.ranks.rank] = state.sums
+    return sum_over_ranks(table)
+
+
 def restore_state(state: TrainingState, trained: TrainedRun) -> None:
     """Put a checkpoint's weights, optimizers, metrics and place in the epoch in place.
 
@@ -293,8 +310,7 @@ def restore_state(state: TrainingState, trained: TrainedRun) -> None:
         if state.parts:
             _check_parts(state, trained, progress)
             state.train_batches.load_state_dict(progress["loader"])
-        # The others begin at 0: what matters is the sum over all.
-        state.sums = progress["sums"].to(state.device) if state.ranks.is_main else torch.zeros_like(state.sums)
+            state.sums = progress["sums"][state.ranks.rank].to(state.device)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         msg = f"{trained.path / CHECKPOINT}: cannot go on from it: {reason}"
