@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +13,7 @@ import torch
 
 from freqcache.errors import TrainingError
 from freqcache.models import create_model
-from freqcache.training import RunConfig, channel_probabilities, evaluate, load_run, loop, resume, train
+from freqcache.training import RunConfig, channel_probabilities, evaluate, load_run, logs, loop, resume, train
 from freqcache.training.checkpoint import load_checkpoint
 from freqcache.training.logs import RunLog
 from freqcache_formats.mask import ChannelMask
@@ -416,3 +418,152 @@ def test_a_shift_beyond_the_grid_is_refused(cache, tmp_path):
     with pytest.raises(TrainingError, match="shift must be less than the grid of 4x4 blocks, found 4"):
         train(replace(STATIC, shift=4), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_moving_average_is_what_is_kept_and_validated(cache, tmp_path):
+    config = replace(STATIC, ema=0.5)
+    plain, averaged = train(STATIC, out=tmp_path / "plain"), train(config, out=tmp_path / "averaged")
+    content = load_checkpoint(averaged.path / "checkpoint.pt")
+    trained = content["progress"]["trained"]
+    assert all(torch.equal(value, trained[f"network.{name}"]) for name, value in _weights(plain.path).items())
+    assert not _same(_weights(plain.path), _weights(averaged.path))
+    # By hand, over the weights of every step: the first copy, then halves.
+    assert content["progress"]["averaged"] == 18
+    assert evaluate(averaged.path).top1 == averaged.top1
+
+
+def test_the_average_is_the_exponential_one(cache, tmp_path, monkeypatch):
+    seen = []
+
+    def spy(state, *arguments, real=loop.take_step):
+        real(state, *arguments)
+        seen.append(state.model.network.fc.weight.detach().clone())
+
+    monkeypatch.setattr(loop, "take_step", spy)
+    result = train(replace(STATIC, ema=0.8, epochs=1), out=tmp_path / "run")
+    expected = seen[0]
+    for weight in seen[1:]:
+        expected = 0.8 * expected + 0.2 * weight
+    torch.testing.assert_close(_weights(result.path)["fc.weight"], expected)
+
+
+def test_parts_of_a_batch_add_up_to_it(cache, tmp_path, monkeypatch):
+    """Gradients of two parts are those of the batch, but for BatchNorm: taken in evaluation mode, where it is fixed."""
+    gradients = {}
+    for parts in (1, 2):
+
+        def keep(state, *arguments, parts=parts):
+            gradients[parts] = [p.grad.clone() for p in state.model.parameters()]
+            raise _PowerCutError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "take_step", keep)
+            patch.setattr(torch.nn.BatchNorm2d, "train", lambda self, mode=True: torch.nn.Module.train(self, False))
+            with pytest.raises(_PowerCutError):
+                train(replace(STATIC, accumulate=parts), out=tmp_path / f"run{parts}")
+    for one, two in zip(gradients[1], gradients[2], strict=True):
+        torch.testing.assert_close(two, one, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"accumulate": 3}, "a batch of 16 images cannot be divided into 1 processes x 3 parts"),
+        ({"accumulate": 16}, "BatchNorm needs more than one image: 16 images in 1 processes x 16 parts leave 1"),
+        (
+            {"gate": "dynamic", "target_bytes": 60.0},
+            "a target of 60 bytes per image is not below the 60",
+        ),
+        ({"init": "/nowhere/rgb.pth"}, "/nowhere/rgb.pth"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_before(cache, tmp_path, change, words):
+    with pytest.raises(TrainingError, match=words):
+        train(replace(STATIC, **change), out=tmp_path / "run", k=5)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("numpy has none"),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_too_little_memory_is_one_line_with_a_way_out(cache, tmp_path, monkeypatch, error):
+    def full(*arguments, **keywords):
+        raise error
+
+    monkeypatch.setattr(loop, "train_part", full)
+    with pytest.raises(TrainingError, match=r"too little memory for batches of 16 images.*--accumulate") as caught:
+        train(STATIC, out=tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_bfloat16_trains_on_a_cpu_too(cache, tmp_path):
+    result = train(replace(STATIC, precision="bf16", epochs=2), out=tmp_path / "run")
+    assert result.top1 > 0.8
+    assert all(value.dtype != torch.bfloat16 for value in _weights(result.path).values())
+
+
+def test_schedules_of_lambda_and_temperature_are_followed(cache, tmp_path):
+    config = replace(GATED, lam=0.1, lam_warmup=0.5, tau=2.0, tau_end=0.5)
+    result = train(config, out=tmp_path / "run", k=5)  # 2 epochs of 6 steps
+    assert [entry["lam"] for entry in result.history] == pytest.approx([0.1 * 6 / 7, 0.1])
+    assert [entry["tau"] for entry in result.history] == pytest.approx([2 * 0.25 ** (5 / 11), 0.5])
+
+
+def test_an_rgb_networks_trunk_is_a_start(cache, tmp_path):
+    first = train(replace(SMALL, input="rgb", epochs=1), out=tmp_path / "rgb")
+    torch.save(load_checkpoint(first.path / "checkpoint.pt")["model"], tmp_path / "rgb.pth")
+    recorder = Recorder()
+    started = replace(STATIC, init=str(tmp_path / "rgb.pth"), epochs=1, lr=1e-12, weight_decay=0.0)
+    result = train(started, out=tmp_path / "run", reporter=recorder)
+    assert any(str(tmp_path / "rgb.pth") in line and "tensors" in line for line in recorder.lines)
+    theirs, ours = _weights(first.path), _weights(result.path)
+    for name in ("layer1.0.conv2.weight", "layer4.1.conv2.weight", "fc.weight"):
+        torch.testing.assert_close(ours[name], theirs[name])
+    (tmp_path / "rgb.pth").unlink()
+    assert resume(result.path).top1 == result.top1  # what it began with is in the checkpoint
+
+
+def test_the_published_normalization_is_an_option_that_stays_with_the_run(cache, tmp_path):
+    result = train(replace(STATIC, normalization="dctnet", epochs=1), out=tmp_path / "run")
+    run = load_run(result.path)
+    assert run.normalization.kind == "dctnet"
+    assert run.normalization.std[1].item() == pytest.approx(2.05, abs=1)  # of one frequency; the true one is about 78
+    assert evaluate(run).top1 == result.top1
+
+
+def test_progress_says_how_fast_and_how_well(cache, tmp_path):
+    recorder = Recorder()
+    train(replace(STATIC, epochs=1), out=tmp_path / "run", reporter=recorder)
+    assert "images/s, loader " in recorder.last_status
+    assert "top-1 0." in recorder.last_status
+
+
+def test_tensorboard_is_written_where_it_is_installed(cache, tmp_path, monkeypatch):
+    written = []
+
+    class SummaryWriter:
+        def __init__(self, folder):
+            written.append(folder)
+
+        def add_scalar(self, name, value, epoch):
+            written.append((name, value, epoch))
+
+        def flush(self):
+            pass
+
+        def close(self):
+            written.append("closed")
+
+    module = types.ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = SummaryWriter
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    monkeypatch.setattr(logs, "find_spec", lambda name: name)
+    result = train(replace(STATIC, epochs=2), out=tmp_path / "run")
+    assert written[0] == str(result.path / "tensorboard")
+    assert ("val_top1", result.top1, 2) in written
+    assert written[-1] == "closed"
