@@ -9,7 +9,6 @@ a build. A network as a file by itself is :mod:`freqcache.export`'s.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -25,6 +24,7 @@ from freqcache.extraction import Sample, extract, read_file
 from freqcache.quantization import fixed_steps, quantize_fixed
 from freqcache.resampling.operator import resample
 from freqcache.training import TrainedRun, load_run
+from freqcache.training.data import eval_crop
 from freqcache.training.evaluation import choose_device
 from freqcache.training.runs import CHECKPOINT
 from freqcache.transforms import Normalize
@@ -35,8 +35,6 @@ from freqcache_formats.mask import ChannelMask
 ImageFile: TypeAlias = bytes | str | Path
 
 _AT_A_TIME: Final = 32
-_EVAL_RESIZE: Final = 8 / 7
-"""Short side through the crop's, where a run with random crops names no other."""
 
 
 class Prediction(NamedTuple):
@@ -62,8 +60,7 @@ class Classifier:
     run : TrainedRun
         Of a network that takes frequency channels.
     build : BuildOptions, optional
-        What the run's cache was built with, where that was not the default: `exact` decides how coefficients are
-        rounded, `extraction` how large images of native caches may be, what becomes of damaged files, and so on.
+        What the run's cache was built with: by default, what its checkpoint says.
     device : str
         ``"auto"``, ``"cpu"`` or ``"cuda"``.
 
@@ -96,9 +93,7 @@ class Classifier:
         self.normalization = run.normalization
         self.classes = run.classes
         self.crop = _crop(run)
-        # A run on a native cache says which size it took, one on a fixed cache had no choice.
-        is_fixed = run.config.size is None
-        self.build = replace(build or BuildOptions(), size=self.crop.size if is_fixed else None)
+        self.build = build or BuildOptions.from_dict(run.checkpoint.get("build", {}))
         self._device = choose_device(device)
         self.model = run.model.eval().to(self._device)
         self._steps = _steps(self.build, self.channels)
@@ -197,11 +192,7 @@ def _crop(run: TrainedRun) -> CentreCrop:
     if rows != columns:
         msg = f"{run.path}: trained on {rows}x{columns} blocks: files can be brought to squares only"
         raise TrainingError(msg)
-    size, options = BLOCK_SIZE * rows, run.checkpoint["config"]
-    resize = None
-    if run.config.size is not None and options.get("crop", "none") != "none":
-        resize = options.get("resize") or round(size * _EVAL_RESIZE / BLOCK_SIZE) * BLOCK_SIZE
-    return CentreCrop(size=size, resize=resize)
+    return eval_crop(run.config) or CentreCrop(size=BLOCK_SIZE * rows)
 
 
 def _steps(build: BuildOptions, channels: ChannelMask) -> Tensor:

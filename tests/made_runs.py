@@ -30,8 +30,7 @@ def make_run(
     store = freqcache.open(cache)
     dataset = freqcache.FrequencyDataset(cache, channels=channels, size=size)
     if gate:
-        # The option was a boolean and may be the name of a kind of gate.
-        options["gate"] = True if isinstance(RunConfig(cache="").gate, bool) else "dynamic"
+        options["gate"] = "dynamic"
     config = RunConfig(cache=str(cache), size=size, channels=channels, **{"width": 0.25, **options})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -52,6 +51,7 @@ def make_run(
         "normalization": Normalization(mean=mean, std=std).to_dict(),
         "classes": list(store.classes),
         "cache": {"path": str(cache), "id": store.id},
+        "build": dict(store.metadata.options),
         "grid": list(dataset.grid if grid is None else grid),
         "epoch": 0,
         "history": [],

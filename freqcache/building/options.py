@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from freqcache.errors import BuildError
 from freqcache.extraction import ON_CORRUPT, ExtractionOptions
+from freqcache.jpeg import Limits
 
 MAX_SIZE: Final = 4096
 """Largest side of a fixed cache: a row group of 16 such samples takes 0.8 GB."""
@@ -86,6 +88,25 @@ class BuildOptions:
             "on_corrupt": extraction.on_corrupt,
             "limits": asdict(extraction.limits),
         }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> BuildOptions:
+        """Return the options that a store records.
+
+        Raises
+        ------
+        BuildError
+            If they are none, or of a version with others.
+        """
+        of_build = {name: document[name] for name in ("size", "exact", "level", "shuffle", "seed") if name in document}
+        names = ("max_size", "keep_orientation", "computed_quality", "on_corrupt")
+        of_sample = {name: document[name] for name in names if name in document}
+        try:
+            limits = Limits(**document.get("limits", {}))
+            return cls(**of_build, extraction=ExtractionOptions(**of_sample, limits=limits))
+        except TypeError as error:
+            msg = f"not the options of a build: {error}"
+            raise BuildError(msg) from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ it)::
     mask                the channels the network takes, in order (ChannelMask.to_dict())
     normalization       {"kind", "mean", "std"} of dequantized coefficients, in that order
     classes, cache      class names; {"path", "id"} of the cache
+    build               the options that the cache was built with, as it records them
     grid                block rows and columns of an image
     epoch, history      epochs done; one dict of metrics per epoch
     k                   channels of the mask that a gated run ends with

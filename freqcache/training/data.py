@@ -175,7 +175,7 @@ def _open_part(config: RunConfig, split: str, *, training: bool) -> Part:
     options: dict[str, Any] = {"split": split, "channels": config.channels, "threads": config.threads or 1}
     if config.crop == "none":
         return Part(dataset=FrequencyDataset(config.cache, size=config.size, **options))
-    crop = _train_crop(config) if training else _eval_crop(config)
+    crop = _train_crop(config) if training else eval_crop(config)
     if crop is None:
         return Part(dataset=FrequencyDataset(config.cache, **options))
     return Part(dataset=FrequencyDataset(config.cache, crop=crop, **options), crop=crop)
@@ -186,9 +186,9 @@ def _train_crop(config: RunConfig) -> Crop:
     return RandomResizedCrop(size=config.size or _fixed_side(config), flip=flip)
 
 
-def _eval_crop(config: RunConfig) -> Crop | None:
-    """Return the centre crop of validation; None for a fixed cache, whose images are that already."""
-    if config.size is None:
+def eval_crop(config: RunConfig) -> CentreCrop | None:
+    """Return the centre crop of validation; None where images are only resized, or are of a fixed cache."""
+    if config.size is None or config.crop == "none":
         return None
     resize = config.resize or round(config.size * RESIZE / BLOCK_SIZE) * BLOCK_SIZE
     return CentreCrop(size=config.size, resize=resize)

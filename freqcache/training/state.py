@@ -260,6 +260,7 @@ def save_state(state: TrainingState) -> None:
         "classes": list(state.data.train.dataset.classes),
         "grid": list(state.data.train.grid),
         "cache": {"path": cache.path, "id": cache.id},
+        "build": dict(state.data.train.dataset.store.metadata.options),
         "epoch": len(state.history),
         "k": state.k,
         "history": state.history,

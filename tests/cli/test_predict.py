@@ -37,12 +37,10 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize(
-    ("run", "options"), [("fixed", []), ("exact", ["--exact"]), ("native", []), ("native", ["--max-size", "none"])]
-)
-def test_one_line_an_image(work: Path, run: str, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("run", ["fixed", "exact", "native"])
+def test_one_line_an_image(work: Path, run: str, capsys: pytest.CaptureFixture[str]) -> None:
     images = [str(path) for path in sorted((work / "photos" / "val").rglob("*.jpg"))]
-    assert main(["predict", str(work / run), *images, *options]) == 0
+    assert main(["predict", str(work / run), *images]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(images) == 6
     for line, image in zip(lines, images, strict=True):
@@ -50,7 +48,7 @@ def test_one_line_an_image(work: Path, run: str, options: list[str], capsys: pyt
         assert found is not None, line
         assert found[1] == image
         assert float(found[3]) >= float(found[5])
-    assert main(["predict", str(work / run), images[0], "-k", "1", *options]) == 0
+    assert main(["predict", str(work / run), images[0], "-k", "1"]) == 0
     assert capsys.readouterr().out.strip() == lines[0].partition(",")[0]
 
 
@@ -87,12 +85,6 @@ def test_export(work: Path, ending: str, capsys: pytest.CaptureFixture[str]) -> 
         (["predict", "{work}/fixed", "{work}/gone.jpg"], 1, "gone.jpg: cannot be read: No such file or directory"),
         (["predict", "{work}/fixed", "{work}/text.jpg"], 1, "text.jpg: "),
         (["predict", "{work}/rgb", "{work}/text.jpg"], 1, "takes pixels, not coefficients"),
-        (["predict", "{work}/native", "{work}/text.jpg", "--exact"], 1, "exact: only a fixed cache"),
-        (
-            ["predict", "{work}/native", "{work}/text.jpg", "--max-size", "big"],
-            2,
-            "neither a number of pixels nor none",
-        ),
         (["predict", "{work}/fixed", "{work}/text.jpg", "-k", "0"], 2, "-k"),
         (["export-model", "{work}/fixed"], 2, "Missing argument 'OUT'"),
         (["export-model", "{work}/fixed", "{work}/a.onnx"], 1, "a.onnx: expected a name that ends in .pt2"),

@@ -14,6 +14,7 @@ from photographs import encoded, write_tree
 
 import freqcache
 from freqcache import BuildOptions, FrequencyDataset, pixels
+from freqcache.crops import CentreCrop
 from freqcache.demo import photographs
 from freqcache.errors import BuildError, CorruptImageError, SourceError, TrainingError, UnsupportedImageError
 from freqcache.extraction import ExtractionOptions
@@ -77,14 +78,14 @@ def _of_cache(made: Made) -> torch.Tensor:
 
 def test_a_file_gives_the_input_of_its_sample(made):
     """Bit for bit, whatever the cache."""
-    classifier = Classifier.load(made.run, build=made.build, device="cpu")
+    classifier = Classifier.load(made.run, device="cpu")
     found = classifier.inputs(_files(made.source))
     assert found.shape == (10, 24, 8, 8)
     assert torch.equal(found, _of_cache(made))
 
 
 def test_classes_are_the_evaluations(made):
-    classifier = Classifier.load(made.run, build=made.build, device="cpu")
+    classifier = Classifier.load(made.run, device="cpu")
     files = _files(made.source)
     predicted = classifier.predict(files)
     assert all(len(classes) == 5 for classes in predicted)
@@ -100,7 +101,7 @@ def test_classes_are_the_evaluations(made):
 
 def test_contents_paths_and_checkpoints(made):
     path = _files(made.source)[3]
-    classifier = Classifier.load(made.run / "checkpoint.pt", build=made.build, device="cpu")
+    classifier = Classifier.load(made.run / "checkpoint.pt", device="cpu")
     (from_path,), (from_text,), (from_bytes,) = (
         classifier.predict([image], k=2) for image in (path, str(path), path.read_bytes())
     )
@@ -112,7 +113,7 @@ def test_contents_paths_and_checkpoints(made):
 
 def test_many_images_are_taken_in_parts(made):
     """Within 1e-5: convolutions may sum in another order for another number of images."""
-    classifier = Classifier.load(made.run, build=made.build, device="cpu")
+    classifier = Classifier.load(made.run, device="cpu")
     files = _files(made.source)
     many = classifier.logits(files * 4)
     assert many.shape == (40, 5)
@@ -158,18 +159,13 @@ def test_gates_decide_by_arg_max(fixed, tmp_path):
 def test_a_run_with_crops_is_seen_as_in_its_validation(fixed):
     """Where a run on a native cache was trained on random crops: short side to 8/7 of the size, the centre of it."""
     run = load_run(fixed.run)
-    config = replace(run.config, size=56)
     for options, resize in (
         ({"crop": "random-resized"}, 64),
         ({"crop": "random-resized", "resize": 96}, 96),
         ({}, None),
     ):
-        checkpoint = {"config": {**config.to_dict(), **options}}
-        cropped = replace(run, config=config, grid=(7, 7), checkpoint=checkpoint)
-        assert (Classifier(cropped, device="cpu").crop.size, Classifier(cropped, device="cpu").crop.resize) == (
-            56,
-            resize,
-        )
+        cropped = replace(run, config=replace(run.config, size=56, **options), grid=(7, 7))
+        assert Classifier(cropped, device="cpu").crop == CentreCrop(size=56, resize=resize)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +206,8 @@ def test_runs_that_cannot_classify_files(fixed, tmp_path):
 
 def test_options_that_cannot_be(fixed):
     run = load_run(fixed.run)
-    native = replace(run, config=replace(run.config, size=64))
-    with pytest.raises(BuildError, match="exact: only a fixed cache"):
-        Classifier(native, build=BuildOptions(size=64, exact=True))
+    foreign = replace(run, checkpoint=run.checkpoint | {"build": {"size": 64, "max_size": 2}})
+    with pytest.raises(BuildError, match="max_size: expected at least 8"):
+        Classifier(foreign)
     with pytest.raises(ValueError, match="k: expected at least 1"):
         Classifier(run).predict([], k=0)

@@ -44,6 +44,7 @@ class MemoryDataset:
         self.scale = torch.from_numpy(cache.scale[self.channels.indices])
         self.grid = (self.held.shape[2], self.held.shape[3])
         self.has_grid = True
+        self.store = SimpleNamespace(metadata=SimpleNamespace(options={"size": 8 * self.grid[0]}))
         self.dtype = self.held.dtype
         self.row_groups = np.arange(len(self.labels)) // 16
         self.channel_bytes = np.full(len(self.channels), 10.0)

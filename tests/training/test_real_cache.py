@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,19 @@ def test_pixels_of_the_same_cache(cache, tmp_path):
     path, size = cache
     result = train(RunConfig(cache=path, size=size, input="rgb", **SMALL), out=tmp_path / "rgb")
     assert result.top1 > 0.8
+
+
+@pytest.mark.parametrize("kind", ["dct", "rgb"])
+def test_random_crops_train_on_either_kind_of_cache(cache, tmp_path, kind):
+    path, size = cache
+    channels = ChannelMask.preset("6") if kind == "dct" else None
+    config = RunConfig(cache=path, size=size, crop="random-resized", input=kind, channels=channels, **SMALL)
+    result = train(config, out=tmp_path / "run")
+    assert result.top1 > 0.6
+    assert load_run(tmp_path / "run").grid == (6, 6)
+    assert evaluate(tmp_path / "run", device="cpu").top1 == result.top1
+    plain = train(replace(config, crop="none"), out=tmp_path / "plain")
+    assert plain.history[0]["train_loss"] != result.history[0]["train_loss"]
 
 
 def test_a_native_cache_is_read_at_the_size_its_mask_was_selected_at(cache, tmp_path):
