@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 from photographs import write_tree
 
 import freqcache
+from freqcache_cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -34,6 +37,24 @@ def test_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for match in BLOCK.finditer(document.read_text(encoding="utf-8")):
         line = document.read_text(encoding="utf-8")[: match.start()].count("\n") + 1
         exec(compile(match[1], f"{document.name}:{line}", "exec"), names)
+
+
+COMMANDS = [
+    (path.name, line)
+    for path in DOCUMENTS
+    for block in re.findall(r"^```text\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("freqcache ")
+]
+
+
+@pytest.mark.parametrize(("document", "line"), COMMANDS)
+def test_commands_are_ones_that_there_are(document: str, line: str) -> None:
+    """Every option and choice of a command shown exists, and its arguments are as many as it takes."""
+    name, *arguments = shlex.split(re.split(r" {2,}", line)[0])[1:]
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    command.make_context(name, arguments)
 
 
 def test_the_readme_reads_what_freqcache_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
