@@ -111,7 +111,7 @@ class BudgetController:
         ranked, order = probabilities.sort(descending=True)
         paid = (self.costs[order].cumsum(0) <= self.target).sum()
         last = (paid - 1).clamp(0, len(ranked) - 2)
-        return ranked[last.new_tensor([0, 1]) + last].mean()
+        return ranked.gather(0, torch.stack([last, last + 1])).mean()  # an index on the device: nothing waits for it
 
     def decision(self, step: int) -> float:
         """Return the weight of the second term at a step."""
