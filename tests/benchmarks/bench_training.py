@@ -3,9 +3,10 @@
     python tests/benchmarks/bench_training.py FOLDER WORK [--cpu-dry-run]
 
 FOLDER holds class folders of photographs; WORK keeps the caches. ResNet-50 on 56x56 blocks and MobileNetV2 on 112x112,
-with 24, 64 and 192 channels and with RGB at the same compute (``--strides iso``); bfloat16, channels-last, compiled. The
-steps are the training loop's own. The two columns should be within 5 %: the loader must not be what a GPU waits for.
-Rounds of the two alternate, and the median of each is taken. Needs CUDA; a dry run on a CPU only shows that it runs.
+with 24, 64 and 192 channels and with RGB at the same compute (``--strides iso``); bfloat16, channels-last, compiled.
+The steps are the training loop's own. The two columns should be within 5 %: the loader must not be what a GPU waits
+for. Rounds of the two alternate, and the median of each is taken. Needs CUDA; a dry run on a CPU only shows that it
+runs.
 """
 
 from __future__ import annotations
