@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "eval": "evaluate",
     "hot": "hot",
     "select": "select",
+    "sweep": "sweep",
     "train": "train",
 }
 """Subcommand and the module of :mod:`freqcache_cli.commands` that holds it."""

@@ -242,7 +242,7 @@ def _panel(
         if dodge and line.kind == "lambda":  # lambdas have the same numbers of channels: side by side
             shift = 2 ** (_DODGE * (lambdas.index(line) - (len(lambdas) - 1) / 2))
         points = [point for point in line.points if place(point)]
-        shown.update(round(mean(place(point)), 1) for point in points)
+        shown.update(float(f"{mean(place(point)):.3g}") for point in points)
         panel.plot(
             [mean(place(point)) * shift for point in points],
             [mean(point.top1) for point in points],

@@ -22,7 +22,7 @@ RGB: Final = "rgb"
 
 _OF_GATES: Final = ("lam", "lam_warmup", "target_channels", "target_bytes", "tau", "tau_end", "gate_lr")
 _SWEPT: Final = ("lam", "target_channels", "target_bytes", "seed")
-_DEFAULTS: Final = {field.name: field.default for field in fields(RunConfig)}
+_DEFAULTS: Final[Mapping[str, Any]] = {field.name: field.default for field in fields(RunConfig)}
 
 
 def number(value: float) -> str:
@@ -90,7 +90,8 @@ class Sweep:
         Values of `target_channels`.
     seeds : tuple of int
     k : tuple of int
-        Channels of the masks that are made of each lambda's runs. The mask of a target has as many channels as that.
+        Channels of the masks that are made of each lambda's runs; none without a lambda, as of the following. The mask
+        of a target has as many channels as that.
     thresholds : tuple of float
         Least P(on) of further masks that are made of each lambda's runs.
     retrain : bool
@@ -111,6 +112,8 @@ class Sweep:
     def __post_init__(self) -> None:
         for name in ("lams", "targets", "thresholds"):
             object.__setattr__(self, name, tuple(sorted({float(value) for value in getattr(self, name)})))
+        for name in ("k", "thresholds") if not self.lams else ():  # they would cut nothing
+            object.__setattr__(self, name, ())
         for name in ("seeds", "k"):
             object.__setattr__(self, name, tuple(sorted(set(getattr(self, name)))))
         object.__setattr__(self, "baselines", tuple(dict.fromkeys(self.baselines)))
@@ -183,9 +186,9 @@ class Sweep:
     def config(self, setting: Setting, seed: int) -> RunConfig:
         """Return the configuration of a setting's own run: the gated one, or the baseline's."""
         if setting.kind == "lambda":
-            return replace(self.base, lam=setting.value, seed=seed)
+            return replace(self.base, lam=float(setting.value), seed=seed)
         if setting.kind == "target":
-            return replace(self.base, target_channels=setting.value, seed=seed)
+            return replace(self.base, target_channels=float(setting.value), seed=seed)
         if setting.value == RGB:
             return replace(self.retraining(None, seed), input=RGB)
         return self.retraining(ChannelMask.load(str(setting.value)), seed)

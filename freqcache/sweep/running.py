@@ -243,12 +243,11 @@ class _Work:
         run = load_run(path)
         for found, where in ((run.config, CHECKPOINT), (_read_config(path / CONFIG), CONFIG)):
             if found != config:
-                names = [
-                    field.name for field in fields(config) if getattr(found, field.name) != getattr(config, field.name)
-                ]
-                msg = (
-                    f"{path / where}: a run with another {', '.join(names)}; remove the folder to have it trained anew"
+                pairs = (
+                    (field.name, getattr(found, field.name), getattr(config, field.name)) for field in fields(config)
                 )
+                others = ", ".join(name for name, value, expected in pairs if value != expected)
+                msg = f"{path / where}: a run with another {others}; remove the folder to have it trained anew"
                 raise TrainingError(msg)
         if len(run.checkpoint.get("history", ())) >= config.epochs:
             self.reporter.line(f"{place} is finished")
