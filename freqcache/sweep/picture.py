@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from freqcache.errors import TrainingError
 from freqcache.plotting import MissingPlotExtra
-from freqcache.sweep.plan import RGB, number
+from freqcache.sweep.plan import RGB, Setting, number
 from freqcache.sweep.rows import Row
 from freqcache.sweep.table import group_rows
 
@@ -87,16 +87,28 @@ def plot_series(rows: Iterable[Row]) -> tuple[Series, ...]:
         Learned masks first, then baselines; none without points.
     """
     rows = tuple(rows)
-    lines: dict[tuple[str, str], list[Point]] = {}
-    learned = any(row.top1 is not None for row in rows if row.cut is not None)
-    for group in group_rows(rows).values():
-        key = _line(group[0]) if learned or group[0].cut is None else ("gated", "gated networks, channels open")
-        point = _gated_point(group) if key[0] == "gated" else _point(group)
-        if point is not None and point not in lines.setdefault(key, []):  # several masks are of one gated run
-            lines[key].append(point)
+    lines: dict[tuple[str, str], list[Point | None]] = {}
+    if any(row.top1 is not None for row in rows if row.cut is not None):
+        for group in group_rows(rows).values():
+            lines.setdefault(_line(group[0]), []).append(_point(group))
+    else:
+        settings: dict[Setting, dict[int, Row]] = {}  # several masks are of one gated run
+        for row in rows:
+            settings.setdefault(row.setting, {})[row.seed] = row
+        for group in (list(seeds.values()) for seeds in settings.values()):
+            if group[0].cut is None:
+                lines.setdefault(_line(group[0]), []).append(_point(group))
+            else:
+                lines.setdefault(("gated", "gated networks, channels open"), []).append(_gated_point(group))
+    return _sorted(lines)
+
+
+def _sorted(lines: Mapping[tuple[str, str], Sequence[Point | None]]) -> tuple[Series, ...]:
+    """Return the series of lines that have points, the points by channels."""
+    found = ((key, [point for point in points if point is not None]) for key, points in lines.items())
     return tuple(
         Series(kind=kind, label=label, points=tuple(sorted(points, key=lambda point: mean(point.channels))))
-        for (kind, label), points in lines.items()
+        for (kind, label), points in found
         if points
     )
 
@@ -256,7 +268,7 @@ def _panel(
                 places = [x * shift for x in place(point)]
                 panel.scatter(places, point.top1, s=22, color=style["color"], alpha=0.35, linewidths=0, zorder=2)
     panel.set_xscale("log", base=2)
-    ticks = thin_ticks(shown)
+    ticks = thin_ticks(shown, 14 if dodge else 8)  # whole numbers are short
     panel.set_xticks(ticks, [number(tick) for tick in ticks])
     panel.set_xticks([], minor=True)
     panel.set_xlabel(label)

@@ -157,7 +157,7 @@ def read_rows(path: str | Path) -> tuple[Row, ...]:
             raise TrainingError(msg)
         return tuple(_rows(document["rows"]))
     except (OSError, KeyError, TypeError, ValueError, StopIteration) as error:
-        msg = f"{path}: not the results of a sweep: {error!r}"
+        msg = f"{path}: not the results of a sweep: {error!r}; remove it to have it written anew"
         raise TrainingError(msg) from error
 
 

@@ -14,7 +14,7 @@ from freqcache_cli import main as main_module
 from freqcache_cli.main import main
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["build", "--help"], ["train", "--help"], ["demo", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in ("build", "train", "sweep", "demo"))])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     script = (
         "import sys\n"
