@@ -268,7 +268,7 @@ def _panel(
                 places = [x * shift for x in place(point)]
                 panel.scatter(places, point.top1, s=22, color=style["color"], alpha=0.35, linewidths=0, zorder=2)
     panel.set_xscale("log", base=2)
-    ticks = thin_ticks(shown, 14 if dodge else 8)  # whole numbers are short
+    ticks = thin_ticks(shown, 16 if dodge else 8)  # whole numbers are short
     panel.set_xticks(ticks, [number(tick) for tick in ticks])
     panel.set_xticks([], minor=True)
     panel.set_xlabel(label)
