@@ -25,6 +25,7 @@ _COMMANDS: Final = {
     "hot": "hot",
     "predict": "predict",
     "select": "select",
+    "sweep": "sweep",
     "train": "train",
 }
 """Subcommand and the module of :mod:`freqcache_cli.commands` that holds it."""
