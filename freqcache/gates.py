@@ -12,7 +12,8 @@ Ranking channels by what the gates learned is :mod:`freqcache.selection`'s; the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -126,8 +127,6 @@ class Gate(nn.Module):
         GateOutput
         """
         logits = self.logits(x)
-        if not logits.is_floating_point() or logits.dtype in (torch.bfloat16, torch.float16):
-            logits = logits.float()  # 8 bits of mantissa would round the small differences that rank channels
         probabilities = torch.softmax(logits, dim=-1)[..., ON]
         if self.training:
             if noise is None:
@@ -164,10 +163,19 @@ class ChannelGate(Gate):
 
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits of off and on, (N, C, 2) float, of an input (N, C, H, W)."""
-        pooled = self.pool(x)  # (N, C, 1, 1)
-        excited = self.relu(self.bn(self.conv(pooled)))  # (N, C, 1, 1)
-        pairs: Tensor = self.fc(excited)  # (N, 2C, 1, 1)
+        # 8 bits of mantissa would round the small differences that rank channels, and on 1x1 there is nothing to gain.
+        with _without_autocast(x.device):
+            pooled = self.pool(x.to(self.conv.weight.dtype))  # (N, C, 1, 1)
+            excited = self.relu(self.bn(self.conv(pooled)))  # (N, C, 1, 1)
+            pairs: Tensor = self.fc(excited)  # (N, 2C, 1, 1)
         return pairs.reshape(-1, self.channels, 2)
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context of full precision; none where there is nothing to leave, so that exported programs have none."""
+    if device.type == "meta" or not torch.is_autocast_enabled(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 class StaticGate(Gate):

@@ -93,7 +93,10 @@ class Classifier:
         self.normalization = run.normalization
         self.classes = run.classes
         self.crop = _crop(run)
-        self.build = build or BuildOptions.from_dict(run.checkpoint.get("build", {}))
+        if build is None and "build" not in run.checkpoint:
+            msg = f"{run.path}: its checkpoint does not say how its cache was built; give build=BuildOptions(...)"
+            raise TrainingError(msg)
+        self.build = build or BuildOptions.from_dict(run.checkpoint["build"])
         self._device = choose_device(device)
         self.model = run.model.eval().to(self._device)
         self._steps = _steps(self.build, self.channels)

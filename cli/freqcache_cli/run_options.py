@@ -64,6 +64,9 @@ SWITCHES: Final[tuple[tuple[str, str, str, str], ...]] = (
 """Options without one."""
 
 
+_OF_GATES: Final = ("lam", "lam_warmup", "tau", "tau_end", "gate_lr")
+
+
 def run_options(*, without: tuple[str, ...] = ()) -> Callable[[F], F]:
     """Decorate a command with the options of a run.
 
@@ -109,6 +112,17 @@ def run_options(*, without: tuple[str, ...] = ()) -> Callable[[F], F]:
     return decorate
 
 
+def _refuse_unused(typed: set[str], chosen: dict[str, Any]) -> None:
+    """Refuse what was typed and would have no effect."""
+    has_target = {"target_channels", "target_bytes"} & set(chosen)
+    of_gates, without = ({"lam", "lam_warmup"}, "a target") if has_target else (set(_OF_GATES), "no gate")
+    unused = sorted(typed & of_gates)
+    if unused and (has_target or chosen["gate"] == "none"):
+        flags = ", ".join("--" + name.replace("_", "-") for name in unused)
+        msg = f"{flags} would have no effect: the run has {without}"
+        raise click.UsageError(msg)
+
+
 def _with_default(text: str, default: str) -> str:
     return f"{text}  [default: {default}]".strip() if default else text
 
@@ -141,4 +155,5 @@ def create_config(cache: str | None, options: dict[str, Any]) -> RunConfig:
     chosen |= {name: value for name, value in typed.items() if value is not None}
     gated = channels is None and chosen.get("input", "dct") == "dct"
     chosen.setdefault("gate", "dynamic" if gated else "none")
+    _refuse_unused({name for name, value in typed.items() if value is not None}, chosen)
     return RunConfig(cache=resolve_cache(cache, channels), channels=channels, **chosen)

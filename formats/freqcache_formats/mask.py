@@ -8,6 +8,7 @@ equal tensors. Presets are the subsets of the DCTNet repository (Xu et al., CVPR
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,7 +173,7 @@ class ChannelMask:
             raise MaskError(msg) from error
 
     def write(self, path: str | Path) -> None:
-        """Write the mask as mask.json (UTF-8, one channel a line).
+        """Write the mask as mask.json (UTF-8, one channel a line): all of it, or what was there before stays.
 
         Raises
         ------
@@ -183,9 +184,12 @@ class ChannelMask:
         channels = ",\n    ".join(json.dumps(channel) for channel in document.pop("channels"))
         body = json.dumps(document, indent=2, ensure_ascii=False)
         text = f'{body[:-2]},\n  "channels": [\n    {channels}\n  ]\n}}\n'
+        partial = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.tmp")
         try:
-            Path(path).write_text(text, encoding="utf-8")
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
         except OSError as error:
+            partial.unlink(missing_ok=True)
             msg = f"{path}: cannot be written: {error.strerror}"
             raise MaskError(msg) from error
 

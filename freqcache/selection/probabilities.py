@@ -10,7 +10,7 @@ Pure arithmetic on numbers; running the network is :func:`freqcache.training.cha
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,10 @@ TIE_TOLERANCE = 1e-6
 
 MIN_SPREAD = 1e-3
 """A largest minus smallest probability below this is what the initial weights alone give (about 4e-4)."""
+
+
+_MORE: Final = "a larger --lam, a --target-channels or more epochs would close more"
+_LESS: Final = "a smaller --lam or a --target-channels would close less"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -86,7 +90,7 @@ class ChannelProbabilities(Ranking):
         reason = super().degenerate()
         if reason is None:
             return None
-        remedy = "lower --lam" if self.values[self.ranked].max() < 0.5 else "raise --lam or train longer"
+        remedy = _LESS if self.values[self.ranked].max() < 0.5 else _MORE
         return f"{reason}; {remedy}"
 
     def warnings(self) -> tuple[str, ...]:
@@ -98,19 +102,19 @@ class ChannelProbabilities(Ranking):
         if shares.min() >= 1.0:
             return (
                 f"nothing has closed: all {count} gates are on by arg max for every image, and {span}; "
-                "the ranking is only a tendency; raise --lam or train longer",
+                f"the ranking is only a tendency; {_MORE}",
             )
         if shares.sum() < 0.5:
             return (
                 f"everything has closed: {shares.sum():.2f} of {count} gates are open per image, and {span}; "
-                "the network is nearly blind; lower --lam",
+                f"the network is nearly blind; {_LESS}",
             )
         expected = float(self.values[self.gated].sum())
         if shares.sum() < expected / 4:
             return (
                 f"the gates have not decided: {shares.sum():.1f} of {count} are open per image by arg max where "
                 f"sampling opens {expected:.1f}, and {span}; the gated network's own accuracy means little, the "
-                "ranking may stand; train longer or lower --lam",
+                f"ranking may stand; train longer, or {_LESS}",
             )
         return ()
 

@@ -11,7 +11,7 @@ descends, exponentially, from what is open to the target, which is reached at ha
 and a second term grows, ``P(on) * (2 * cut - P(on))``: it pushes gates away from the cut, the P(on) that parts the most
 probable channels that the budget pays for from the others, so that those open and the others close. Decisions by arg
 max then count as one half of the spending, and P(on) as the other. So a run ends decided. In its last tenth the gates
-are no longer trained: the network gets used to what was chosen.
+are no longer trained (only a dynamic gate's BatchNorm statistics move on): the network gets used to what was chosen.
 """
 
 from __future__ import annotations

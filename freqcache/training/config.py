@@ -66,11 +66,11 @@ class RunConfig:
         Side in pixels that samples of a native cache are brought to, or that crops have; None for a fixed cache, and
         for a native one the size that the mask was selected at, or 224.
     resize : int or None
-        What the short side is resized to before the centre crop of validation, where there are crops; None is 8/7 of
-        `size`, the usual 256 for 224.
+        What the short side is resized to before the centre crop of validation, where there are crops of a native
+        cache; None is 8/7 of `size`, the usual 256 for 224.
     crop : str
-        ``"none"``: the whole image, its centre square; ``"random-resized"``: a random part of each training image of
-        a native cache, 8 to 100 % of its area, on the coefficients.
+        ``"none"``: the whole image, its centre square; ``"random-resized"``: a random part of each training image, 8
+        to 100 % of its area, on the coefficients.
     input : str
         ``"dct"``: channels; ``"rgb"``: pixels reconstructed from all channels of the same cache.
     normalization : str
@@ -185,7 +185,7 @@ class RunConfig:
         problems = [
             f"{field.name} must be {field.type}, found {getattr(self, field.name)!r}"
             for field in fields(self)
-            if field.type in _TYPES and not isinstance(getattr(self, field.name), _TYPES[field.type])
+            if field.type in _TYPES and not _is_of(getattr(self, field.name), _TYPES[field.type])
         ]
         if not problems:
             object.__setattr__(self, "milestones", tuple(self.milestones))
@@ -211,8 +211,10 @@ class RunConfig:
             yield f"seed must be below 2**63, found {self.seed}"
         if self.width > MAX_WIDTH:
             yield f"width must be at most {MAX_WIDTH}, found {self.width}"
-        if self.size is not None and self.size > MAX_SIZE:
-            yield f"size must be at most {MAX_SIZE} pixels, found {self.size}"
+        for name in ("size", "resize"):
+            pixels = getattr(self, name)
+            if pixels is not None and (not 8 <= pixels <= MAX_SIZE or pixels % 8):
+                yield f"{name} must be a multiple of 8 pixels, 8..{MAX_SIZE}, found {pixels}"
         for name in ("lr", "tau", "tau_end", "gate_lr", "width", "target_channels", "target_bytes"):
             value = getattr(self, name)
             if value is not None and not (isfinite(value) and value > 0):
@@ -227,7 +229,7 @@ class RunConfig:
             yield f"val_fraction must be in (0, 1), found {self.val_fraction}"
         if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
             yield f"threads must be in 1..{MAX_THREADS}, found {self.threads}"
-        if not all(0 < share < 1 for share in self.milestones):
+        if not all(isinstance(share, int | float) and 0 < share < 1 for share in self.milestones):
             yield f"milestones must be shares of the run in (0, 1), found {list(self.milestones)}"
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
@@ -250,6 +252,8 @@ class RunConfig:
                 yield f"target_channels must be below the {most} channels there are, found {self.target_channels:g}"
         if self.resize is not None and self.crop == "none":
             yield "resize is for crops; give --crop random-resized"
+        if self.resize is not None and self.size is not None and self.resize < self.size:
+            yield f"resize must be at least the size of {self.size} pixels, found {self.resize}"
         if self.nesterov and self.momentum == 0:
             yield "nesterov needs a momentum"
 
@@ -281,3 +285,8 @@ class RunConfig:
         except (FormatError, TypeError) as error:
             msg = f"not a run's configuration: {error}"
             raise TrainingError(msg) from error
+
+
+def _is_of(value: Any, types: tuple[type, ...]) -> bool:
+    """Whether a value is of these types; True and False are no numbers."""
+    return isinstance(value, types) and (bool in types or not isinstance(value, bool))

@@ -47,6 +47,11 @@ class CrossRankBatchNorm2d(nn.BatchNorm2d):
         if not self.training or world_size() == 1:
             return super().forward(x)
         self._check_input_dim(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return self._normalized(x.float() if x.dtype in (torch.bfloat16, torch.float16) else x).to(x.dtype)
+
+    def _normalized(self, x: Tensor) -> Tensor:
+        """Return (N, C, H, W) float32 or float64 of the same: statistics of 8 bits of mantissa would be none."""
         count, mean, variance = joint_statistics(x.detach())
         if count < 2:
             msg = f"expected more than one value per channel on all ranks, found {count} of shape {tuple(x.shape)}"

@@ -126,11 +126,28 @@ def resolve_cache(cache: str | None, channels: ChannelMask | None) -> str:
 
 
 def resolve_size(config: RunConfig) -> RunConfig:
-    """Return the configuration with the size that a native cache needs, where none was given.
+    """Return the configuration with sizes that fit the cache.
 
-    It is the one that the mask was selected at, or else 224 pixels.
+    A native cache needs one: the one given, or that the mask was selected at, or else 224 pixels. A fixed cache has
+    one: crops are brought to it, and validation sees its images whole, as they were cropped when it was built. So the
+    sizes of a recipe that is made for either kind are dropped.
+
+    Raises
+    ------
+    TrainingError
+        If another size is wanted of a fixed cache.
     """
-    if config.size is not None or open_store(config.cache).kind == "fixed":
+    if open_store(config.cache).kind == "fixed":
+        if config.crop == "none":
+            return config  # a size is refused by the dataset
+        side = _fixed_side(config)
+        if config.size not in (None, side):
+            msg = (
+                f"{config.cache}: a fixed cache has one size, {side} pixels; --size {config.size} is for native caches"
+            )
+            raise TrainingError(msg)
+        return replace(config, size=None, resize=None)
+    if config.size is not None:
         return config
     recorded = None if config.channels is None else config.channels.selection.get("size")
     return replace(config, size=recorded if isinstance(recorded, int) else DEFAULT_SIZE)
@@ -183,7 +200,7 @@ def _open_part(config: RunConfig, split: str, *, training: bool) -> Part:
 
 def _train_crop(config: RunConfig) -> Crop:
     flip = 0.5 if config.flip else 0.0
-    return RandomResizedCrop(size=config.size or _fixed_side(config), flip=flip)
+    return RandomResizedCrop(size=_fixed_side(config) if config.size is None else config.size, flip=flip)
 
 
 def eval_crop(config: RunConfig) -> CentreCrop | None:

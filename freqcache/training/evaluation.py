@@ -159,8 +159,12 @@ def open_run_data(run: TrainedRun, cache: str | None = None) -> RunData:
         If the cache's classes are not the checkpoint's, or another cache is where the run's own was.
     """
     where = cache or run.cache.path
-    size = None if open_store(where).kind == "fixed" else run.config.size or BLOCK_SIZE * min(run.grid)
-    data = open_data(replace(run.config, cache=where, size=size, channels=run.channels))
+    config = replace(run.config, cache=where, channels=run.channels)
+    if open_store(where).kind == "fixed":
+        config = replace(config, size=None, resize=None)
+    elif run.config.size is None:  # it was trained on a fixed cache, whose images are validated whole
+        config = replace(config, size=BLOCK_SIZE * min(run.grid), crop="none", resize=None)
+    data = open_data(config)
     found = data.val.dataset.classes
     if tuple(found) != run.classes:
         msg = (

@@ -42,7 +42,8 @@ def check_finite(total: float, epoch: int, step: int, config: RunConfig) -> None
 
 def advice(config: RunConfig) -> str:
     """Return what to try where a loss grew beyond all bounds."""
-    return (
-        f"try less than lr {config.lr:g}, lam {config.lam:g} or weight decay {config.weight_decay:g}, "
-        f"or more than tau {config.tau:g}"
-    )
+    less = [f"lr {config.lr:g}", f"weight decay {config.weight_decay:g}"]
+    if config.gate != "none" and not config.has_target:
+        less.append(f"lam {config.lam:g}")
+    more = "" if config.gate == "none" else f", or more than tau {config.tau:g}"
+    return f"try less than {' or '.join(less)}{more}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,16 @@ class RunLog:
         Run folder.
     writes : bool
         Whether this process is the one that writes.
+    warn : callable
+        Says what the user should not miss.
     """
 
-    def __init__(self, path: Path, *, writes: bool = True) -> None:
+    def __init__(self, path: Path, *, warn: Callable[[str], None], writes: bool = True) -> None:
         self.path = path
         self.writes = writes
+        self._warn = warn
         self._events: Any = None
+        self._wants_events = find_spec("tensorboard") is not None
 
     def rewrite(self, history: Iterable[Mapping[str, Any]]) -> None:
         """Write metrics.jsonl anew: one JSON object per epoch, one a line."""
@@ -46,16 +50,24 @@ class RunLog:
         if not self.writes:
             return
         self.rewrite(history)
-        if self._events is None and find_spec("tensorboard") is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._events = SummaryWriter(str(self.path / TENSORBOARD))
+        if self._events is None and self._wants_events:
+            self._events = self._open_events(len(history) - 1)
         if self._events is not None:
             entry = history[-1]
             for name, value in entry.items():
                 if name != "epoch":
                     self._events.add_scalar(name, value, entry["epoch"])
             self._events.flush()
+
+    def _open_events(self, done: int) -> Any:
+        """Return TensorBoard's writer, which hides what a run wrote after the `done` epochs that it goes on from."""
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            self._wants_events = False
+            self._warn(f"TensorBoard is installed and cannot be loaded, so there are no events for it: {error}")
+            return None
+        return SummaryWriter(str(self.path / TENSORBOARD), purge_step=done + 1)
 
     def close(self) -> None:
         """Close TensorBoard's file."""

@@ -80,6 +80,8 @@ class RunResult:
         Mask and heat map of a gated run.
     warnings : tuple of str
         What the user was warned of.
+    k : int or None
+        Channels that a mask of this run is to have; None where its target is in bytes.
     is_main : bool
         Whether this process is the one that speaks and writes.
     """
@@ -94,6 +96,7 @@ class RunResult:
     history: list[dict[str, Any]]
     selected: SelectedChannels | None = None
     warnings: tuple[str, ...] = ()
+    k: int | None = None
     is_main: bool = True
 
 
@@ -132,12 +135,12 @@ def train(
         If the run cannot start, its loss stops being finite, or memory is too little.
     """
     config = resolve_size(config)
-    with _isolated(config), process_group(choose_device(config.device).type) as ranks:
-        same_everywhere(config.to_dict(), "the configuration")
+    device = choose_device(config.device)
+    with process_group(device.type) as ranks, _isolated(config, device):
+        same_everywhere(config.to_dict() | {"k": k, "save_steps": save_steps}, "the configuration")
         data = open_data(config)
         same_everywhere(data.train.dataset.cache_id, "the cache")
-        k = _choose_k(config) if k is None else k
-        _check_k(config, k, len(data.train.dataset.channels))
+        k = _choose_k(config, k, len(data.train.dataset.channels))
         path = broadcast_object(default_run_path(config) if out is None else Path(out))
         state = prepare(config, path, data, _reporter(reporter, ranks), ranks=ranks)
         state.k = k
@@ -145,8 +148,7 @@ def train(
         if config.crop == "none" and config.shift >= max(rows, cols):
             msg = f"shift must be less than the grid of {rows}x{cols} blocks, found {config.shift}"
             raise TrainingError(msg)
-        if ranks.is_main:
-            create_run(path, describe_run(state))
+        _create(state)
         announce(state)
         try:
             return _run(state, save_steps=save_steps)
@@ -186,7 +188,11 @@ def resume(
     """
     trained = load_run(run)
     config = trained.config
-    with _isolated(config), process_group(choose_device(device or config.device).type) as ranks:
+    where = choose_device(device or config.device)
+    with process_group(where.type) as ranks, _isolated(config, where):
+        progress = trained.checkpoint.get("progress", {})
+        known = {"epochs": trained.checkpoint.get("epoch"), "parts": progress.get("parts"), "k": k}
+        same_everywhere(config.to_dict() | known | {"save_steps": save_steps}, "the run")
         data = open_run_data(trained)
         # What it was initialised with is in the checkpoint, and may be gone.
         started = replace(config, init=None)
@@ -194,8 +200,7 @@ def resume(
         state.config = config
         restore_state(state, trained)
         if k is not None:
-            _check_k(config, k, len(state.channels))
-            state.k = k
+            state.k = _choose_k(config, k, len(state.channels))
         done = len(state.history)
         inside = f", {state.parts // config.accumulate} steps into the next" if state.parts else ""
         state.reporter.line(f"{trained.path}: going on after epoch {done} of {config.epochs}{inside}")
@@ -212,10 +217,10 @@ def _reporter(reporter: Reporter | None, ranks: Ranks) -> Reporter:
 
 
 @contextmanager
-def _isolated(config: RunConfig) -> Iterator[None]:
+def _isolated(config: RunConfig, device: torch.device) -> Iterator[None]:
     """Seed torch and set its threads, and undo both."""
     threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         try:
             if config.threads is not None:
@@ -225,15 +230,30 @@ def _isolated(config: RunConfig) -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def _choose_k(config: RunConfig) -> int:
-    """Return how many channels the mask of a gated run has by default: with a target of bytes it follows from those."""
-    return DEFAULT_K if config.target_channels is None else max(1, round(config.target_channels))
-
-
-def _check_k(config: RunConfig, k: int, channels: int) -> None:
+def _choose_k(config: RunConfig, k: int | None, channels: int) -> int:
+    """Return how many channels the mask of a run has: as told, or its target, or 24 at most."""
+    if k is None:
+        return min(channels, DEFAULT_K if config.target_channels is None else max(1, round(config.target_channels)))
+    if config.gate != "none" and config.target_bytes is not None:
+        msg = f"how many channels fit into {config.target_bytes:g} bytes follows from the gates; drop k={k}"
+        raise TrainingError(msg)
     if config.gate != "none" and not 1 <= k <= channels:
         msg = f"cannot select {k} of {channels} channels"
         raise TrainingError(msg)
+    return k
+
+
+def _create(state: TrainingState) -> None:
+    """Make the run folder: one process does, and all of them fail where it does."""
+    problem = None
+    if state.ranks.is_main:
+        try:
+            create_run(state.path, describe_run(state))
+        except TrainingError as error:
+            problem = str(error)
+    problem = broadcast_object(problem)
+    if problem is not None:
+        raise TrainingError(problem)
 
 
 def _run(state: TrainingState, *, select: bool = True, save_steps: int) -> RunResult:
@@ -272,6 +292,7 @@ def _run(state: TrainingState, *, select: bool = True, save_steps: int) -> RunRe
             k=state.k,
             cache=cache_reference(state),
             size=config.size,
+            target=config.target_channels,
             budget=config.target_bytes,
             channel_bytes=None if config.target_bytes is None else state.data.train.dataset.channel_bytes,
         )
@@ -289,6 +310,7 @@ def _run(state: TrainingState, *, select: bool = True, save_steps: int) -> RunRe
         history=state.history,
         selected=selected,
         warnings=warnings,
+        k=None if config.target_bytes is not None else state.k,
         is_main=state.ranks.is_main,
     )
 

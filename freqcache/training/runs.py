@@ -8,7 +8,7 @@
         checkpoint.pt     see freqcache.training.checkpoint
         mask.json         gated runs: the k channels most probably open
         heatmap.png       gated runs, where matplotlib is installed
-        tensorboard/      events, where they are asked for
+        tensorboard/      events, where TensorBoard is installed
 """
 
 from __future__ import annotations
@@ -74,8 +74,15 @@ def create_run(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def _is_reusable(path: Path) -> bool:
-    """Whether a folder is empty, or holds a run that failed before its first checkpoint."""
-    return path.is_dir() and {entry.name for entry in path.iterdir()} <= {CONFIG}
+    """Whether a folder is empty, or holds a run that failed before its first checkpoint, or in it."""
+    if not path.is_dir():
+        return False
+    partial = set(path.glob(f".{CHECKPOINT}.*.tmp"))
+    if not {entry.name for entry in path.iterdir() if entry not in partial} <= {CONFIG}:
+        return False
+    for entry in partial:
+        entry.unlink(missing_ok=True)
+    return True
 
 
 def build_network(config: RunConfig, *, channels: int, classes: int) -> GatedNetwork:

@@ -7,7 +7,7 @@ is written or drawn here: see :mod:`freqcache.selection.report`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -117,8 +117,12 @@ def choose_channels(
     if is_run(source):
         trained, by = load_run(source), by or "gates"
         _check_run(trained, by, size)
-        reference = trained.cache
         profile = _profile_of(trained, cache, split)
+        reference = trained.cache if cache is None else profile.cache
+        if cut == CutOptions(allow_ties=cut.allow_ties):  # nothing said: as the run itself would
+            cut = replace(cut, budget=trained.config.target_bytes)
+            if cut.budget is None:
+                cut = replace(cut, k=min(int(trained.checkpoint.get("k", DEFAULT_K)), len(trained.channels)))
     else:
         by = by or "energy"
         _check_cache(source, by, cache)

@@ -169,12 +169,12 @@ def prepare(
         optimizers=optimizers,
         steps_per_epoch=per_epoch,
         controller=None,
-        mixup=Mixup(config.mixup, len(dataset.classes)) if config.mixup else None,
+        mixup=_create_mixup(config, len(dataset.classes)),
         train_batches=batches,
         val_batches=open_batches(data.val, batch, ranks=ranks, device=where),
         cost=cost,
         reporter=reporter,
-        log=RunLog(path, writes=ranks.is_main),
+        log=RunLog(path, writes=ranks.is_main, warn=reporter.warn),
         sums=torch.zeros(N_SUMS, device=where),
     )
     if config.has_target:
@@ -216,15 +216,25 @@ def batch_size(config: RunConfig, images: int, ranks: Ranks) -> int:
     return size
 
 
+def _create_mixup(config: RunConfig, classes: int) -> Mixup | None:
+    if config.mixup and classes < 2:
+        msg = "mixup needs at least 2 classes, the cache has 1"
+        raise TrainingError(msg)
+    return Mixup(config.mixup, classes) if config.mixup else None
+
+
 def _create_controller(state: TrainingState) -> BudgetController:
     """Return what adapts lambda to the target, in channels or in bytes."""
     config, dataset = state.config, state.data.train.dataset
     costs, target = torch.ones(len(state.channels)), config.target_channels
+    if len(state.channels) < 2:
+        msg = "a target needs gates to choose between: the network takes one channel"
+        raise TrainingError(msg)
     if config.target_bytes is not None:
-        if config.size is not None:
+        if dataset.size is not None or dataset.crop is not None:
             msg = (
-                f"{dataset.cache_path}: a native cache's images are resized, which reads more than the channels that "
-                "are wanted; a target of bytes needs a fixed cache (freqcache build --size), or give --target-channels"
+                f"{dataset.cache_path}: images that are resized need more channels read than are wanted; a target of "
+                "bytes is for a fixed cache (freqcache build --size) and --crop none, or give --target-channels"
             )
             raise TrainingError(msg)
         per_channel = dataset.channel_bytes
@@ -354,6 +364,7 @@ def describe_run(state: TrainingState) -> dict[str, Any]:
         "parameters": state.cost.parameters,
         "gmac": state.cost.gmac,
         "processes": state.ranks.world_size,
+        "images_per_step": state.part_images * state.config.accumulate,
     }
 
 
@@ -378,6 +389,11 @@ def announce(state: TrainingState) -> None:
     if data.held_out:
         state.reporter.line(
             f"           one split, {data.val.name!r}: {config.val_fraction:.0%} of each class is held out"
+        )
+    images = state.part_images * config.accumulate
+    if images < config.batch_size:
+        state.reporter.line(
+            f"           too few images for batches of {config.batch_size}: {images} a step, at the same learning rate"
         )
     processes = "" if state.ranks.world_size == 1 else f", {state.ranks.world_size} processes"
     state.reporter.line(f"run        {state.path} (seed {config.seed}, {state.device}{processes})")

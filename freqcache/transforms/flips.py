@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from freqcache.transforms.sending import sent
 from freqcache_formats.channels import Channel
 from freqcache_formats.mask import ChannelMask
 
@@ -51,7 +52,7 @@ class RandomHorizontalFlip(nn.Module):
         """Return a copy of x, (B, C, H, W), some of its images mirrored: those `chosen`, or drawn by `generator`."""
         if chosen is None:
             chosen = self.draw(x.shape[0], generator)
-        where = chosen.nonzero().flatten().to(x.device)
+        where = sent(chosen.nonzero().flatten(), x.device)
         if where.numel() == 0:
             return x
         return x.index_copy(0, where, self.flip(x.index_select(0, where)))
@@ -133,7 +134,7 @@ class RandomQuarterTurn(nn.Module):
         drawn = torch.tensor(self.turns)[torch.randint(len(self.turns), (x.shape[0],), generator=generator)]
         turned = x.to(self._dtype(x), copy=True)
         for k in (1, 2, 3):
-            where = (drawn == k).nonzero().flatten().to(x.device)
+            where = sent((drawn == k).nonzero().flatten(), x.device)
             if where.numel() > 0:
                 turned.index_copy_(0, where, self.turn(x.index_select(0, where), k))
         return turned
@@ -181,7 +182,7 @@ class RandomBlockShift(nn.Module):
             return x
         batch, _, height, width = x.shape
         pad = self.blocks * self.step
-        shift = self.step * (self.draw(batch, generator) if begin is None else begin).to(x.device)
+        shift = self.step * sent(self.draw(batch, generator) if begin is None else begin, x.device)
         rows = shift[0, :, None] + torch.arange(height, device=x.device)  # (B, H)
         cols = shift[1, :, None] + torch.arange(width, device=x.device)  # (B, W)
         padded = nn.functional.pad(x, (pad, pad, pad, pad)).permute(0, 2, 3, 1)  # (B, H + 2p, W + 2p, C)

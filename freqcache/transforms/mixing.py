@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from freqcache.transforms.rectangles import grid_of, is_inside
+from freqcache.transforms.sending import sent
 
 
 class Mixup(nn.Module):
@@ -65,7 +66,7 @@ class Mixup(nn.Module):
         """
         targets = _one_hot(labels, x.shape[0], self.classes)
         share = _draw_share(self.alpha, generator).float()
-        return _average(x, share.to(x.device)), _average(targets, share.to(labels.device))
+        return _average(x, share), _average(targets, share)
 
 
 class CutMix(nn.Module):
@@ -135,8 +136,8 @@ class CutMix(nn.Module):
         edges = self.draw(grid, generator)
         area = (edges[1] - edges[0]) * (edges[3] - edges[2])  # (1,)
         share = 1 - area.float() / (grid[0] * grid[1])
-        mixed = torch.where(is_inside(edges.to(x.device), grid, self.step), x.roll(1, 0), x)
-        return mixed, _average(targets, share.to(labels.device))
+        mixed = torch.where(is_inside(sent(edges, x.device), grid, self.step), x.roll(1, 0), x)
+        return mixed, _average(targets, share)
 
 
 def _check_options(alpha: float, classes: int) -> None:
@@ -157,17 +158,18 @@ def _draw_share(alpha: float, generator: torch.Generator | None) -> Tensor:
 
 
 def _average(x: Tensor, share: Tensor) -> Tensor:
-    """Average with the one before: `share` is () or (1,), on the device of x."""
+    """Average with the one before: `share` is () or (1,), in main memory."""
+    share = sent(share, x.device)
     return x * share + x.roll(1, 0) * (1 - share)
 
 
 def _one_hot(labels: Tensor, count: int, classes: int) -> Tensor:
-    """Return (count, classes) float32, after a check that every label is a class."""
+    """Return (count, classes) float32, after a check that every label is a class: in main memory, where it is free."""
     if labels.shape != (count,) or labels.is_floating_point():
         msg = f"expected {count} integer labels, found {labels.dtype} of shape {tuple(labels.shape)}"
         raise ValueError(msg)
     is_outside = (labels < 0) | (labels >= classes)
-    if bool(is_outside.any()):
+    if labels.device.type == "cpu" and bool(is_outside.any()):
         i = int(is_outside.nonzero()[0, 0])
         msg = f"label {int(labels[i])} of image {i} is outside 0..{classes - 1}"
         raise ValueError(msg)

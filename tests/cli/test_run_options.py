@@ -55,6 +55,19 @@ def test_what_is_typed_comes_before_the_recipe():
     assert (config.width, config.epochs, config.flip, config.target_bytes) == (0.25, 3, False, 6144)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--channels", "24", "--lam", "0.1", "--tau", "2"], "--lam, --tau would have no effect: the run has no gate"),
+        (["--target-channels", "24", "--lam", "0.1"], "--lam would have no effect: the run has a target"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(arguments, words):
+    with pytest.raises(SystemExit):
+        _config(*arguments)
+    assert words in CliRunner().invoke(command, ["a.zarr", *arguments], obj=[]).output
+
+
 def test_errors_are_one_line():
     with pytest.raises(TrainingError, match="no such recipe"):
         _config("--recipe", "none-such")

@@ -43,7 +43,7 @@ class MemoryDataset:
         self.classes, self.cache_id, self.cache_path = cache.classes, cache.id, cache.path
         self.scale = torch.from_numpy(cache.scale[self.channels.indices])
         self.grid = (self.held.shape[2], self.held.shape[3])
-        self.has_grid = True
+        self.has_grid, self.size, self.crop = True, None, None
         self.store = SimpleNamespace(metadata=SimpleNamespace(options={"size": 8 * self.grid[0]}))
         self.dtype = self.held.dtype
         self.row_groups = np.arange(len(self.labels)) // 16

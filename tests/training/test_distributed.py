@@ -17,7 +17,7 @@ from torch import nn
 import freqcache
 from freqcache import FrequencyDataset, FrequencyLoader
 from freqcache.errors import TrainingError
-from freqcache.training import collectives
+from freqcache.training import collectives, crossrank
 from freqcache.training.crossrank import CrossRankBatchNorm2d, use_cross_rank_batchnorm
 from freqcache.training.distributed import Ranks, process_group, ranks_from_environment
 from freqcache.training.parallel import buffers_from_main, data_parallel, gradient_sync
@@ -56,6 +56,25 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def alone() -> dict[str, Any]:
     """The same of one process."""
     return everything(Ranks())
+
+
+def test_batchnorm_of_bfloat16_has_the_statistics_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under autocast; the other rank is one that has the same batch."""
+    monkeypatch.setattr(crossrank, "world_size", lambda: 2)
+    monkeypatch.setattr(crossrank.dist, "all_gather", lambda parts, own: [part.copy_(own) for part in parts])
+    monkeypatch.setattr(crossrank, "sum_over_ranks", lambda tensor: 2 * tensor)
+    ours, theirs = CrossRankBatchNorm2d(3), nn.BatchNorm2d(3)
+    x = (torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0)) + 20).bfloat16()
+    leaf, other = x.clone().requires_grad_(), x.float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = ours(leaf)
+    assert y.dtype == torch.bfloat16
+    expected = theirs(other)
+    torch.testing.assert_close(y.float(), expected, rtol=0.01, atol=0.01)
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    y.float().square().sum().backward()
+    expected.square().sum().backward()
+    torch.testing.assert_close(leaf.grad.float(), other.grad, rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("layer", LAYERS)

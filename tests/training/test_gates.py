@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from freqcache.errors import TrainingError
-from freqcache.gates import ChannelGate, GatedNetwork, gumbel_noise, sample_gates
+from freqcache.gates import ChannelGate, GatedNetwork, StaticGate, gumbel_noise, sample_gates
 
 
 def _generator(seed: int = 0) -> torch.Generator:
@@ -147,6 +147,32 @@ def test_evaluation_is_bit_identical_and_takes_the_arg_max():
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert torch.equal(first.gates, (first.probabilities > 0.5).float())
     assert torch.equal(first.gates[0], torch.tensor([1.0, 0.0]).repeat(4))
+
+
+def test_logits_are_not_rounded_to_bfloat16():
+    torch.manual_seed(0)
+    gate = ChannelGate(16)
+    x = torch.randn(8, 16, 3, 3, generator=_generator())
+    plain = gate.logits(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(gate.logits(x), plain)
+        assert gate(x.bfloat16(), generator=_generator()).probabilities.dtype == torch.float32
+
+
+def test_a_static_gate_has_one_pair_of_logits_per_channel_and_does_not_look():
+    gate = StaticGate(5)
+    x = torch.randn(4, 5, 3, 3, generator=_generator())
+    assert {name: tuple(p.shape) for name, p in gate.named_parameters()} == {"pairs": (5, 2)}
+    torch.testing.assert_close(gate(x).probabilities, torch.full((4, 5), 1 / (1 + exp(-1.9))))
+    assert torch.equal(gate.logits(x), gate.logits(2 * x))
+    sampled = gate(x.repeat(20, 1, 1, 1), generator=_generator()).gates
+    assert sampled.std(dim=0).min() > 0  # in training each image has a sample of its own
+    with torch.no_grad():
+        gate.pairs[3] = torch.tensor([1.0, -1.0])
+    assert torch.equal(gate.eval()(x).gates, torch.tensor([1.0, 1, 1, 0, 1]).expand(4, 5))
+    (gate.train()(x, noise=torch.zeros(4, 5, 2)).gates.sum()).backward()
+    p = torch.softmax(gate.pairs.detach(), -1)[:, 1]
+    torch.testing.assert_close(gate.pairs.grad[:, 1], 4 * p * (1 - p))
 
 
 def test_gated_network_reports_its_gates_and_an_ungated_one_none():

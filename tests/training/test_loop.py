@@ -26,6 +26,7 @@ SMALL = RunConfig(
 )
 STATIC = replace(SMALL, channels=ChannelMask.preset("6"))
 GATED = replace(SMALL, gate="dynamic", epochs=2)
+ONE = ChannelMask.from_indices([0])
 
 
 class Recorder:
@@ -188,7 +189,8 @@ EVERYTHING = {"flip": True, "shift": 1, "ema": 0.9, "mixup": 0.2, "accumulate": 
     ],
 )
 def test_resuming_inside_an_epoch_equals_never_stopping(cache, tmp_path, monkeypatch, config, killed):
-    whole = train(config, out=tmp_path / "whole", k=5)
+    k = None if config.target_bytes else 5
+    whole = train(config, out=tmp_path / "whole", k=k)
     steps = []
 
     def cut(*arguments, real=loop.take_step):
@@ -200,9 +202,9 @@ def test_resuming_inside_an_epoch_equals_never_stopping(cache, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(loop, "take_step", cut)
         with pytest.raises(_PowerCutError):
-            train(config, out=tmp_path / "cut", k=5, save_steps=2)
+            train(config, out=tmp_path / "cut", k=k, save_steps=2)
     recorder = Recorder()
-    result = resume(tmp_path / "cut", k=5, reporter=recorder)
+    result = resume(tmp_path / "cut", k=k, reporter=recorder)
     assert f"{killed % 6 // 2 * 2} steps into the next" in recorder.lines[0]
     assert _same(_weights(whole.path), _weights(result.path))
     assert _comparable(whole.history) == _comparable(result.history)
@@ -259,7 +261,7 @@ def test_a_collapse_is_said(cache, tmp_path):
     reporter = Recorder()
     train(replace(GATED, lam=5.0, lr=0.2, epochs=12), out=tmp_path / "run", k=5, reporter=reporter)
     assert any("everything has closed" in warning for warning in reporter.warnings)
-    assert any("degenerate" in warning and "lower --lam" in warning for warning in reporter.warnings)
+    assert any("degenerate" in warning and "smaller --lam" in warning for warning in reporter.warnings)
 
 
 def test_gate_term_is_lambda_times_open_channels_per_image(cache, tmp_path):
@@ -471,6 +473,14 @@ def test_parts_of_a_batch_add_up_to_it(cache, tmp_path, monkeypatch):
         ({"accumulate": 3}, "a batch of 16 images cannot be divided into 1 processes x 3 parts"),
         ({"accumulate": 16}, "BatchNorm needs more than one image: 16 images in 1 processes x 16 parts leave 1"),
         (
+            {"gate": "static", "target_bytes": 30.0},
+            "how many channels fit into 30 bytes.*drop k=5",
+        ),
+        (
+            {"gate": "static", "target_channels": 0.5, "channels": ChannelMask.from_indices([0])},
+            "needs gates to choose",
+        ),
+        (
             {"gate": "dynamic", "target_bytes": 60.0},
             "a target of 60 bytes per image is not below the 60",
         ),
@@ -478,9 +488,42 @@ def test_parts_of_a_batch_add_up_to_it(cache, tmp_path, monkeypatch):
     ],
 )
 def test_what_cannot_be_trained_is_said_before(cache, tmp_path, change, words):
+    k = 5 if change.get("target_bytes") == 30 else None
     with pytest.raises(TrainingError, match=words):
-        train(replace(STATIC, **change), out=tmp_path / "run", k=5)
+        train(replace(STATIC, **change), out=tmp_path / "run", k=k)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_mask_has_no_more_channels_than_the_run(cache, tmp_path):
+    result = train(replace(STATIC, gate="static", lam=0.05, lr=0.5, gate_lr=0.05), out=tmp_path / "run")
+    assert result.k == 6
+
+
+def test_batches_larger_than_the_split_are_said(cache, tmp_path):
+    recorder = Recorder()
+    train(replace(STATIC, batch_size=1000, epochs=1), out=tmp_path / "run", reporter=recorder)
+    assert any("too few images for batches of 1000: 96 a step" in line for line in recorder.lines)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["images_per_step"] == 96
+
+
+def test_a_missed_target_is_said(cache, tmp_path):
+    recorder = Recorder()
+    train(replace(GATED, target_channels=20, gate_lr=1e-5), out=tmp_path / "run", reporter=recorder)
+    assert any("the target of 20 channels was not reached: 192 are open" in line for line in recorder.warnings)
+
+
+def test_a_run_killed_in_its_first_checkpoint_can_start_again(cache, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text("{}")
+    (tmp_path / "run" / ".checkpoint.pt.123.tmp").write_text("half")
+    train(replace(STATIC, epochs=1), out=tmp_path / "run")
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_mixup_of_one_class_is_refused(monkeypatch, tmp_path):
+    install(monkeypatch, toy_cache(classes=("a",)))
+    with pytest.raises(TrainingError, match="mixup needs at least 2 classes, the cache has 1"):
+        train(replace(STATIC, mixup=0.2), out=tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -547,8 +590,9 @@ def test_tensorboard_is_written_where_it_is_installed(cache, tmp_path, monkeypat
     written = []
 
     class SummaryWriter:
-        def __init__(self, folder):
+        def __init__(self, folder, purge_step):
             written.append(folder)
+            assert purge_step == 1
 
         def add_scalar(self, name, value, epoch):
             written.append((name, value, epoch))

@@ -11,8 +11,8 @@ from PIL import Image
 
 import freqcache
 from freqcache.building import BuildOptions
-from freqcache.errors import TrainingError
-from freqcache.training import RunConfig, channel_probabilities, evaluate, load_run, resolve_cache, train
+from freqcache.errors import FreqcacheError, TrainingError
+from freqcache.training import RunConfig, channel_probabilities, evaluate, load_run, loop, resolve_cache, resume, train
 from freqcache_formats.mask import ChannelMask
 
 SMALL = {"width": 0.125, "epochs": 12, "batch_size": 8, "lr": 0.05, "shift": 0, "threads": 1, "device": "cpu"}
@@ -77,9 +77,46 @@ def test_random_crops_train_on_either_kind_of_cache(cache, tmp_path, kind):
     result = train(config, out=tmp_path / "run")
     assert result.top1 > 0.6
     assert load_run(tmp_path / "run").grid == (6, 6)
-    assert evaluate(tmp_path / "run", device="cpu").top1 == result.top1
+    found = evaluate(tmp_path / "run", device="cpu").loss  # in other batches, so other roundings
+    assert found == pytest.approx(result.history[-1]["val_loss"], rel=1e-5)
     plain = train(replace(config, crop="none"), out=tmp_path / "plain")
     assert plain.history[0]["train_loss"] != result.history[0]["train_loss"]
+
+
+def test_a_recipe_for_native_caches_trains_on_a_fixed_one_and_goes_on(cache, tmp_path, monkeypatch):
+    path, _ = cache
+    options = SMALL | {"epochs": 3, "size": 48, "resize": 56, "crop": "random-resized"}
+    config = RunConfig(cache=path, channels=ChannelMask.preset("6"), **options)
+    whole = train(config, out=tmp_path / "whole")
+    assert evaluate(whole.path, device="cpu").loss == pytest.approx(whole.history[-1]["val_loss"], rel=1e-5)
+
+    def cut(state, step, *arguments, real=loop.take_step):
+        if step == 6:
+            raise KeyboardInterrupt
+        real(state, step, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "take_step", cut)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, out=tmp_path / "cut", save_steps=2)
+    names = ("train_loss", "val_loss", "val_top1")
+    resumed = resume(tmp_path / "cut")
+    assert [[e[n] for n in names] for e in resumed.history] == [[e[n] for n in names] for e in whole.history]
+
+
+def test_another_size_of_a_fixed_cache_is_refused(photographs, tmp_path):
+    path = tmp_path / "fixed.zarr"
+    freqcache.build(photographs, path, BuildOptions(size=48), workers=1, quiet=True)
+    for options in ({"size": 32, "crop": "random-resized"}, {"size": 32}):
+        with pytest.raises(FreqcacheError, match="a fixed cache has one size"):
+            train(RunConfig(cache=str(path), **SMALL, **options), out=tmp_path / "run")
+
+
+def test_a_target_of_bytes_needs_images_that_are_not_resized(cache, tmp_path):
+    path, size = cache
+    config = RunConfig(cache=path, size=size, crop="random-resized", gate="static", target_bytes=300.0, **SMALL)
+    with pytest.raises(TrainingError, match=r"images that are resized need more channels read.*--target-channels"):
+        train(config, out=tmp_path / "run")
 
 
 def test_a_native_cache_is_read_at_the_size_its_mask_was_selected_at(cache, tmp_path):

@@ -37,6 +37,9 @@ def command(context: click.Context, /, **options: Any) -> None:
         result = resume(run, k=k, device=options["device"], reporter=reporter, save_steps=save_steps)
     else:
         config = create_config(options.pop("cache"), options)
+        if k is not None and config.gate == "none":
+            msg = "-k is for the mask of a gated run, and this one has no gate"
+            raise click.UsageError(msg)
         result = train(config, out=out, k=k, reporter=reporter, save_steps=save_steps)
     if not result.is_main:  # one process speaks
         return
@@ -46,7 +49,8 @@ def command(context: click.Context, /, **options: Any) -> None:
     if result.selected is None:
         click.echo(f"next       freqcache eval {quote(str(result.path))}")
     elif result.selected.mask_path is None:
-        click.echo(f"next       freqcache select {quote(str(result.path))} -k {k or 24} -o mask.json --allow-ties")
+        cut = "--budget BYTES" if result.k is None else f"-k {result.k}"
+        click.echo(f"next       freqcache select {quote(str(result.path))} {cut} -o mask.json --allow-ties")
     else:
         click.echo(f"next       freqcache train --channels {quote(str(result.selected.mask_path))}")
 
