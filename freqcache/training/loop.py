@@ -333,19 +333,11 @@ def _train_epoch(state: TrainingState, epoch: int, save_steps: int) -> dict[str,
         part = state.parts
         step = epoch * per_epoch + part // accumulate
         last = part % accumulate == accumulate - 1
-        draws = Draws(
-            seed=config.seed,
-            epoch=epoch,
-            step=part,
-            images=state.part_images,
-            rank=state.ranks.rank,
-            world_size=state.ranks.world_size,
-        )
         rate = learning_rate(step, state.steps, config)
         state.optimizers.set_rate(rate)
         if part % accumulate == 0:
             state.optimizers.zero_grad()
-        done = train_part(state, stored, labels, draws, step=step, last=last)
+        done = train_part(state, stored, labels, _draws(state, epoch), step=step, last=last)
         if last:
             take_step(state, step, done.gates)
         state.sums += done.sums
@@ -356,10 +348,7 @@ def _train_epoch(state: TrainingState, epoch: int, save_steps: int) -> dict[str,
             state.reporter.status(_status(state, perf_counter() - begun, waited, state.parts - begun_at))
         asked = perf_counter()
         if last and (step + 1) % save_steps == 0 and state.parts < per_epoch * accumulate:
-            seconds = state.seconds
-            state.seconds += asked - begun
-            save_state(state)
-            state.seconds = seconds
+            save_state(state, seconds=state.seconds + asked - begun)
     seconds = state.seconds + perf_counter() - begun
     parts = state.parts
     loss, entropy, hits, expected = (
@@ -377,6 +366,18 @@ def _train_epoch(state: TrainingState, epoch: int, save_steps: int) -> dict[str,
         "loader_share": waited / (perf_counter() - begun),
         "seconds": seconds,
     }
+
+
+def _draws(state: TrainingState, epoch: int) -> Draws:
+    """Return where the next part stands among all that the run draws numbers for."""
+    return Draws(
+        seed=state.config.seed,
+        epoch=epoch,
+        step=state.parts,
+        images=state.part_images,
+        rank=state.ranks.rank,
+        world_size=state.ranks.world_size,
+    )
 
 
 def _open_bytes(state: TrainingState, result: EvalResult) -> dict[str, float]:

@@ -255,8 +255,11 @@ def cache_reference(state: TrainingState) -> CacheReference:
     return CacheReference(path=path if "://" in path else str(Path(path).resolve()), id=dataset.cache_id)
 
 
-def save_state(state: TrainingState) -> None:
-    """Write the run's checkpoint: see :mod:`freqcache.training.checkpoint`. Every process calls it, one writes."""
+def save_state(state: TrainingState, *, seconds: float = 0.0) -> None:
+    """Write the run's checkpoint: see :mod:`freqcache.training.checkpoint`. Every process calls it, one writes.
+
+    `seconds` are those that the epoch has taken so far.
+    """
     sums = _sums_of_all(state)
     if not state.ranks.is_main:
         return
@@ -278,7 +281,7 @@ def save_state(state: TrainingState) -> None:
             "parts": state.parts,
             "world_size": state.ranks.world_size,
             "sums": sums,
-            "seconds": state.seconds,
+            "seconds": seconds,
             "loader": state.train_batches.state_dict(),
             "optimizers": state.optimizers.state_dict(),
             "controller": None if state.controller is None else state.controller.state_dict(),
