@@ -142,9 +142,9 @@ def accuracy_table(place: Place, seeds: list[int]) -> None:
         scores = [last_epoch(folder)["val_top1"] for folder in folders]
         documents = [json.loads((folder / "config.json").read_text()) for folder in folders]
         kib = statistics.mean(document["bytes_per_image"] for document in documents) / 1024
-        cells = [
-            f"{last_epoch(f)['val_top1']:.3f}" if finished(f) else "-" for f in map(partial(place.folder, row), seeds)
-        ]
+        there = [finished(place.folder(row, seed)) for seed in seeds]
+        shown = iter(scores)
+        cells = [f"{next(shown):.3f}" if is_there else "-" for is_there in there]
         print(f"| {row.title} | {' | '.join(cells)} | {summary(scores)} | {kib:.1f} | {documents[0]['gmac']:.4f} |")
 
 
