@@ -37,10 +37,10 @@ def made(tmp_path_factory):
     fixed, native = str(root / "fixed.zarr"), str(root / "native.zarr")
     freqcache.build(root / "photographs", fixed, BuildOptions(size=48), workers=1, quiet=True)
     freqcache.build(root / "photographs", native, BuildOptions(), workers=1, quiet=True)
-    train(RunConfig(cache=fixed, gate=True, lam=0.05, **SMALL), out=root / "gated", k=6)
+    train(RunConfig(cache=fixed, gate="dynamic", lam=0.05, **SMALL), out=root / "gated", k=6)
     short = {**SMALL, "epochs": 1}
     train(RunConfig(cache=fixed, channels=ChannelMask.preset("24"), **short), out=root / "plain")
-    train(RunConfig(cache=native, size=48, gate=True, lam=0.05, **SMALL), out=root / "native-gated", k=6)
+    train(RunConfig(cache=native, size=48, gate="dynamic", lam=0.05, **SMALL), out=root / "native-gated", k=6)
     train(RunConfig(cache=fixed, input="rgb", **short), out=root / "rgb")
     return root
 
@@ -211,7 +211,8 @@ def test_an_unfinished_run_and_dead_channels_are_said(here, tmp_path):
 def test_another_cache_is_pooled_over_and_measured(here):
     result = run(here / "gated", "--cache", here / "native.zarr", "-k", 5, "-o", "m.json", "--device", "cpu")
     assert "are read; of a fixed cache" in result.output
-    assert ChannelMask.read("m.json").cache.path == str(here / "fixed.zarr")
+    mask = ChannelMask.read("m.json")
+    assert (mask.cache.path, mask.selection["size"]) == (str(here / "native.zarr"), 48)  
 
 
 @pytest.mark.parametrize(
