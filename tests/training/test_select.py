@@ -212,7 +212,7 @@ def test_another_cache_is_pooled_over_and_measured(here):
     result = run(here / "gated", "--cache", here / "native.zarr", "-k", 5, "-o", "m.json", "--device", "cpu")
     assert "are read; of a fixed cache" in result.output
     mask = ChannelMask.read("m.json")
-    assert (mask.cache.path, mask.selection["size"]) == (str(here / "native.zarr"), 48)  
+    assert (mask.cache.path, mask.selection["size"]) == (str(here / "native.zarr"), 48)
 
 
 @pytest.mark.parametrize(
