@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-import freqcache
 from freqcache.errors import TrainingError
 from freqcache.gates import GatedNetwork
 from freqcache.loading.loader import FrequencyLoader
@@ -22,8 +21,6 @@ from freqcache.models import NetworkCost, count_cost
 from freqcache.models.weights import load_rgb_trunk
 from freqcache.normalization import Normalization
 from freqcache.training.budget import BudgetController
-from freqcache.training.checkpoint import save_checkpoint
-from freqcache.training.collectives import sum_over_ranks
 from freqcache.training.config import RunConfig
 from freqcache.training.crossrank import use_cross_rank_batchnorm
 from freqcache.training.data import ALONE, RunData, open_batches
@@ -34,9 +31,9 @@ from freqcache.training.logs import RunLog
 from freqcache.training.optim import Optimizers, create_average
 from freqcache.training.parallel import data_parallel
 from freqcache.training.report import Reporter
-from freqcache.training.runs import CHECKPOINT, TrainedRun, build_network
+from freqcache.training.runs import build_network
 from freqcache.transforms import Mixup
-from freqcache_formats.mask import CacheReference, ChannelMask
+from freqcache_formats.mask import ChannelMask
 
 N_SUMS, HITS = 4, 2
 """Sums over an epoch's parts: loss, cross-entropy, hits, expected open channels."""
@@ -246,157 +243,3 @@ def _create_controller(state: TrainingState) -> BudgetController:
             )
             raise TrainingError(msg)
     return BudgetController(costs.to(state.device), float(target or 0), state.steps)
-
-
-def cache_reference(state: TrainingState) -> CacheReference:
-    """Return the cache of a run, by absolute path and id."""
-    dataset = state.data.train.dataset
-    path = dataset.cache_path
-    return CacheReference(path=path if "://" in path else str(Path(path).resolve()), id=dataset.cache_id)
-
-
-def save_state(state: TrainingState, *, seconds: float = 0.0) -> None:
-    """Write the run's checkpoint: see :mod:`freqcache.training.checkpoint`. Every process calls it, one writes.
-
-    `seconds` are those that the epoch has taken so far.
-    """
-    sums = _sums_of_all(state)
-    if not state.ranks.is_main:
-        return
-    kept, cache = state.kept, cache_reference(state)
-    content = {
-        "model": kept.network.state_dict(),
-        "gate": None if kept.gate is None else kept.gate.state_dict(),
-        "config": state.config.to_dict(),
-        "mask": ChannelMask.of(state.channels.channels, name=state.channels.name, cache=cache).to_dict(),
-        "normalization": state.normalization.to_dict(),
-        "classes": list(state.data.train.dataset.classes),
-        "grid": list(state.data.train.grid),
-        "cache": {"path": cache.path, "id": cache.id},
-        "build": dict(state.data.train.dataset.store.metadata.options),
-        "epoch": len(state.history),
-        "k": state.k,
-        "history": state.history,
-        "progress": {
-            "parts": state.parts,
-            "world_size": state.ranks.world_size,
-            "sums": sums,
-            "seconds": seconds,
-            "loader": state.train_batches.state_dict(),
-            "optimizers": state.optimizers.state_dict(),
-            "controller": None if state.controller is None else state.controller.state_dict(),
-            "trained": None if state.average is None else state.model.state_dict(),
-            "averaged": None if state.average is None else int(state.average.n_averaged),
-        },
-    }
-    save_checkpoint(state.path / CHECKPOINT, content)
-
-
-def _sums_of_all(state: TrainingState) -> torch.Tensor:
-    """Return the sums of every process, (world_size, N_SUMS): each goes on with its own, to the last bit."""
-    table = torch.zeros((state.ranks.world_size, N_SUMS), device=state.device)
-    table[state.ranks.rank] = state.sums
-    return sum_over_ranks(table)
-
-
-def restore_state(state: TrainingState, trained: TrainedRun) -> None:
-    """Put a checkpoint's weights, optimizers, metrics and place in the epoch in place.
-
-    Raises
-    ------
-    TrainingError
-        If the checkpoint lacks any of them.
-    """
-    content = trained.checkpoint
-    try:
-        progress = content["progress"]
-        weights = trained.model.state_dict()
-        state.model.load_state_dict(weights if progress["trained"] is None else progress["trained"])
-        if state.average is not None:
-            state.average.module.load_state_dict(weights)
-            state.average.n_averaged.fill_(progress["averaged"])
-        state.optimizers.load_state_dict(progress["optimizers"])
-        if state.controller is not None:
-            state.controller.load_state_dict(progress["controller"])
-        state.history = list(content["history"])
-        state.k = int(content["k"])
-        state.parts, state.seconds = int(progress["parts"]), float(progress["seconds"])
-        if state.parts:
-            _check_parts(state, trained, progress)
-            state.train_batches.load_state_dict(progress["loader"])
-            state.sums = progress["sums"][state.ranks.rank].to(state.device)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
-        msg = f"{trained.path / CHECKPOINT}: cannot go on from it: {reason}"
-        raise TrainingError(msg) from error
-    if state.ranks.is_main:
-        for stale in state.path.glob(f".{CHECKPOINT}.*.tmp"):  # of a run killed while it saved
-            stale.unlink(missing_ok=True)
-        state.log.rewrite(state.history)  # drops what a killed process wrote after the checkpoint
-
-
-def _check_parts(state: TrainingState, trained: TrainedRun, progress: dict[str, Any]) -> None:
-    """Refuse to go on inside an epoch with other parts than it began with."""
-    if progress["world_size"] != state.ranks.world_size:
-        msg = (
-            f"{trained.path / CHECKPOINT}: was written inside an epoch by {progress['world_size']} processes, and "
-            f"there are {state.ranks.world_size}; start as many"
-        )
-        raise TrainingError(msg)
-
-
-def describe_run(state: TrainingState) -> dict[str, Any]:
-    """Return the content of config.json."""
-    dataset = state.data.train.dataset
-    return {
-        "format": "freqcache-run",
-        "version": 1,
-        "freqcache": freqcache.__version__,
-        "torch": str(torch.__version__),
-        "config": state.config.to_dict(),
-        "cache_id": dataset.cache_id,
-        "classes": list(dataset.classes),
-        "grid": list(state.data.train.grid),
-        "channels": len(state.channels),
-        "bytes_per_image": dataset.bytes_per_image,
-        "images": {
-            "train": len(state.data.train),
-            "val": len(state.data.val),
-            "held_out": state.data.held_out,
-        },
-        "parameters": state.cost.parameters,
-        "gmac": state.cost.gmac,
-        "processes": state.ranks.world_size,
-        "images_per_step": state.part_images * state.config.accumulate,
-    }
-
-
-def announce(state: TrainingState) -> None:
-    """Say what is about to be trained, on what, at what cost."""
-    config, data = state.config, state.data
-    dataset = data.train.dataset
-    rows, cols = data.train.grid
-    entry = "pixels" if config.input == "rgb" else f"{len(state.channels)} channels"
-    gate = "" if config.gate == "none" else f", {config.gate} gate"
-    state.reporter.line(
-        f"network    {config.arch} x{config.width:g}, strides {config.strides}, {entry} on {rows}x{cols} "
-        f"blocks{gate}: {state.cost}"
-    )
-    state.reporter.line(
-        f"data       {dataset.cache_path}: {len(data.train)} images to train on, {len(data.val)} to validate "
-        f"on, {len(dataset.classes)} classes, {dataset.bytes_per_image / 1024:.1f} KiB read per image"
-    )
-    reference = None if config.channels is None else config.channels.cache
-    if reference is not None and reference.id != dataset.cache_id:
-        state.reporter.line(f"           the mask was selected on another cache, {reference.path}")
-    if data.held_out:
-        state.reporter.line(
-            f"           one split, {data.val.name!r}: {config.val_fraction:.0%} of each class is held out"
-        )
-    images = state.part_images * config.accumulate
-    if images < config.batch_size:
-        state.reporter.line(
-            f"           too few images for batches of {config.batch_size}: {images} a step, at the same learning rate"
-        )
-    processes = "" if state.ranks.world_size == 1 else f", {state.ranks.world_size} processes"
-    state.reporter.line(f"run        {state.path} (seed {config.seed}, {state.device}{processes})")

@@ -7,12 +7,12 @@ import sys
 
 from click.testing import CliRunner
 
-from freqcache.training import loop
+from freqcache.training import epoch
 from freqcache_cli.commands.train import command
 
 
 def main(killed: int, arguments: list[str]) -> None:
-    real, steps = loop.take_step, []
+    real, steps = epoch.take_step, []
 
     def take_step(*given):
         steps.append(1)
@@ -20,7 +20,7 @@ def main(killed: int, arguments: list[str]) -> None:
             os._exit(9)
         real(*given)
 
-    loop.take_step = take_step
+    epoch.take_step = take_step
     result = CliRunner().invoke(command, arguments)
     sys.exit(result.exit_code)
 

@@ -13,7 +13,7 @@ import torch
 
 from freqcache.errors import TrainingError
 from freqcache.models import create_model
-from freqcache.training import RunConfig, channel_probabilities, evaluate, load_run, logs, loop, resume, train
+from freqcache.training import RunConfig, channel_probabilities, epoch, evaluate, load_run, logs, loop, resume, train
 from freqcache.training.checkpoint import load_checkpoint
 from freqcache.training.logs import RunLog
 from freqcache_formats.mask import ChannelMask
@@ -193,14 +193,14 @@ def test_resuming_inside_an_epoch_equals_never_stopping(cache, tmp_path, monkeyp
     whole = train(config, out=tmp_path / "whole", k=k)
     steps = []
 
-    def cut(*arguments, real=loop.take_step):
+    def cut(*arguments, real=epoch.take_step):
         steps.append(1)
         if len(steps) > killed:
             raise _PowerCutError
         real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "take_step", cut)
+        patch.setattr(epoch, "take_step", cut)
         with pytest.raises(_PowerCutError):
             train(config, out=tmp_path / "cut", k=k, save_steps=2)
     recorder = Recorder()
@@ -437,11 +437,11 @@ def test_the_moving_average_is_what_is_kept_and_validated(cache, tmp_path):
 def test_the_average_is_the_exponential_one(cache, tmp_path, monkeypatch):
     seen = []
 
-    def spy(state, *arguments, real=loop.take_step):
+    def spy(state, *arguments, real=epoch.take_step):
         real(state, *arguments)
         seen.append(state.model.network.fc.weight.detach().clone())
 
-    monkeypatch.setattr(loop, "take_step", spy)
+    monkeypatch.setattr(epoch, "take_step", spy)
     result = train(replace(STATIC, ema=0.8, epochs=1), out=tmp_path / "run")
     expected = seen[0]
     for weight in seen[1:]:
@@ -459,7 +459,7 @@ def test_parts_of_a_batch_add_up_to_it(cache, tmp_path, monkeypatch):
             raise _PowerCutError
 
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "take_step", keep)
+            patch.setattr(epoch, "take_step", keep)
             patch.setattr(torch.nn.BatchNorm2d, "train", lambda self, mode=True: torch.nn.Module.train(self, False))
             with pytest.raises(_PowerCutError):
                 train(replace(STATIC, accumulate=parts), out=tmp_path / f"run{parts}")
@@ -538,7 +538,7 @@ def test_too_little_memory_is_one_line_with_a_way_out(cache, tmp_path, monkeypat
     def full(*arguments, **keywords):
         raise error
 
-    monkeypatch.setattr(loop, "train_part", full)
+    monkeypatch.setattr(epoch, "train_part", full)
     with pytest.raises(TrainingError, match=r"too little memory for batches of 16 images.*--accumulate") as caught:
         train(STATIC, out=tmp_path / "run")
     assert "\n" not in str(caught.value)

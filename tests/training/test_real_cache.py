@@ -12,7 +12,16 @@ from PIL import Image
 import freqcache
 from freqcache.building import BuildOptions
 from freqcache.errors import FreqcacheError, TrainingError
-from freqcache.training import RunConfig, channel_probabilities, evaluate, load_run, loop, resolve_cache, resume, train
+from freqcache.training import (
+    RunConfig,
+    channel_probabilities,
+    epoch,
+    evaluate,
+    load_run,
+    resolve_cache,
+    resume,
+    train,
+)
 from freqcache_formats.mask import ChannelMask
 
 SMALL = {"width": 0.125, "epochs": 12, "batch_size": 8, "lr": 0.05, "shift": 0, "threads": 1, "device": "cpu"}
@@ -90,13 +99,13 @@ def test_a_recipe_for_native_caches_trains_on_a_fixed_one_and_goes_on(cache, tmp
     whole = train(config, out=tmp_path / "whole")
     assert evaluate(whole.path, device="cpu").loss == pytest.approx(whole.history[-1]["val_loss"], rel=1e-5)
 
-    def cut(state, step, *arguments, real=loop.take_step):
+    def cut(state, step, *arguments, real=epoch.take_step):
         if step == 6:
             raise KeyboardInterrupt
         real(state, step, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "take_step", cut)
+        patch.setattr(epoch, "take_step", cut)
         with pytest.raises(KeyboardInterrupt):
             train(config, out=tmp_path / "cut", save_steps=2)
     names = ("train_loss", "val_loss", "val_top1")

@@ -36,7 +36,7 @@ from freqcache.sweep.picture import thin_ticks
 from freqcache.sweep.plan import number
 from freqcache.sweep.rows import write_rows
 from freqcache.sweep.table import mean_jaccard
-from freqcache.training import RunConfig, channel_probabilities, load_run, loop, resume, train
+from freqcache.training import RunConfig, channel_probabilities, epoch, load_run, resume, train
 from freqcache.training.checkpoint import load_checkpoint
 from freqcache_cli.commands import sweep as command_module
 from freqcache_cli.main import main
@@ -222,14 +222,14 @@ class _PowerCutError(Exception):
 def test_a_killed_sweep_gives_the_same_results(cache, finished, expected, tmp_path, monkeypatch, killed):
     steps = []
 
-    def cut(*arguments, real=loop.take_step):
+    def cut(*arguments, real=epoch.take_step):
         steps.append(1)
         if len(steps) > killed:
             raise _PowerCutError
         real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "take_step", cut)
+        patch.setattr(epoch, "take_step", cut)
         with pytest.raises(_PowerCutError):
             run_sweep(SMALL, tmp_path / "cut", save_steps=2)
     run_sweep(SMALL, tmp_path / "cut")
