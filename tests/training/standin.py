@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from freqcache.errors import StoreError
-from freqcache.training import data, evaluation
+from freqcache.training import data, evaluation, logs
 from freqcache_formats.mask import ChannelMask
 
 
@@ -89,6 +89,7 @@ def install(monkeypatch: pytest.MonkeyPatch, *caches: MemoryCache) -> None:
     monkeypatch.setattr(data, "open_store", open_store)
     monkeypatch.setattr(evaluation, "open_store", open_store)
     monkeypatch.setattr(data, "FrequencyDataset", open_dataset)
+    monkeypatch.setattr(logs, "find_spec", lambda _name: None)  # whether TensorBoard is installed changes no test
 
 
 INFORMATIVE = (0, 1, 2, 64, 128)
