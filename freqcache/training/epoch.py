@@ -47,12 +47,13 @@ def train_epoch(state: TrainingState, epoch: int, save_steps: int) -> dict[str, 
             take_step(state, step, done.gates)
         state.sums += done.sums
         state.parts += 1
-        looks = device.type == "cpu" or part % FINITE_CHECK_INTERVAL == 0 or state.parts == per_epoch * accumulate
-        if looks:
+        ends = state.parts == per_epoch * accumulate
+        saves = last and (step + 1) % save_steps == 0 and not ends
+        if device.type == "cpu" or part % FINITE_CHECK_INTERVAL == 0 or ends or saves:
             check_finite(float(state.sums[0]), epoch, part // accumulate, config)
             state.reporter.status(_status(state, perf_counter() - begun, waited, state.parts - begun_at))
         asked = perf_counter()
-        if last and (step + 1) % save_steps == 0 and state.parts < per_epoch * accumulate:
+        if saves:
             save_state(state, seconds=state.seconds + asked - begun)
     seconds = state.seconds + perf_counter() - begun
     parts = state.parts
