@@ -125,7 +125,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     def _open(self, split: str) -> None:
         """Take the items of a split."""
         self._split = self.store[split]
-        self.__dict__.pop("reading", None)
+        for of_split in ("reading", "channel_bytes"):
+            self.__dict__.pop(of_split, None)
         self.slots = self._split.slots
         self.labels = self._split.labels[self.slots]
         self.row_groups = self._split.row_groups[self.slots]
@@ -222,7 +223,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         """Mean stored bytes that a sample's masked channels take."""
         return self._split.stored_bytes(self.source_channels) / max(1, len(self))
 
-    @property
+    @cached_property
     def channel_bytes(self) -> npt.NDArray[np.float64]:
         """Mean stored bytes of a sample in each of :attr:`channels`, (channels,)."""
         return self._split.channel_bytes()[self.channels.indices] / max(1, len(self))
