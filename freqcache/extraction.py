@@ -9,28 +9,22 @@ anything is decoded. Nothing here writes a store.
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from freqcache import jpeg, orientation, pixels
-from freqcache.errors import BuildError, CorruptImageError, SourceError
+from freqcache.errors import CorruptImageError
 from freqcache.quantization import dequantize, quantize
 from freqcache.resampling.planes import reduce_to_fit, reduced_size
 from freqcache_formats.layout import Origin
 
 _JPEG_START: Final = b"\xff\xd8"
 _FIRST_READ: Final = 1 << 14
-_EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 ON_CORRUPT: Final = ("skip", "keep", "fail")
 
 Grid = tuple[int, int]
@@ -121,73 +115,42 @@ class Sample:
         return tuple(part.coefficients[0].size for part in self.components)
 
 
-def inspect(path: str | Path, options: ExtractionOptions) -> tuple[int, ...]:
+def inspect(read: Callable[[int], bytes], options: ExtractionOptions) -> tuple[int, ...]:
     """Return how many blocks each component of :func:`extract`'s sample will have, from the header alone.
 
     Numbers of blocks, not grids: a quarter turn leaves them as they are, so orientation need not be known here.
+
+    Parameters
+    ----------
+    read : callable
+        Takes a length and returns so many bytes from the start of the file; the whole file for -1.
+    options : ExtractionOptions
+        What decides a sample.
 
     Raises
     ------
     SourceError
         With the reason why the file cannot become a sample.
     BuildError, OSError
-        As :func:`read_file`.
+        As `read`.
     """
-    start = read_file(path, _FIRST_READ)
+    start = read(_FIRST_READ)
     if start[:2] == _JPEG_START:
         try:
             header = jpeg.read_header(start, limits=options.limits)
         except jpeg.HeaderTruncatedError:
-            with _reading(path):
-                header = jpeg.read_header(path, limits=options.limits)
+            header = jpeg.read_header(read(-1), limits=options.limits)
         width, height = header.width, header.height
         if _is_extractable(header, options):
             sampling: Sampling = tuple((component.h, component.v) for component in header.components)
         else:
             sampling = ((1, 1),) * (1 if header.color_space == "gray" else 3)
     else:
-        size = pixels.inspect(read_file(path), max_pixels=options.limits.max_pixels)
+        size = pixels.inspect(read(-1), max_pixels=options.limits.max_pixels)
         width, height = size.width, size.height
         sampling = ((1, 1),) * (1 if size.color_space == "gray" else 3)
     width, height = reduced_size(width, height, options.max_size)
     return tuple(rows * columns for rows, columns in component_grids(width, height, sampling))
-
-
-def read_file(path: str | Path, length: int = -1) -> bytes:
-    """Return a source file's bytes, or the first `length` of them.
-
-    Raises
-    ------
-    SourceError
-        If it cannot be read, or is no regular file (a pipe would be waited for).
-    BuildError
-        If its folder is gone: the source has vanished, which is no fault of the file.
-    OSError
-        If this process has no memory or no descriptor left to read any file.
-    """
-    with _reading(path):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                msg = "cannot be read: not a regular file"
-                raise SourceError(msg)
-            return file.read(length)
-
-
-@contextmanager
-def _reading(path: str | Path) -> Iterator[None]:
-    """Tell a file that cannot be read, which a build passes over, from a source or a machine that fails."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _EXHAUSTED:
-            raise
-        folder = Path(path).parent
-        if not folder.is_dir():
-            msg = f"{folder}: this folder of the source has vanished; once it is back, the same command goes on"
-            raise BuildError(msg) from error
-        msg = f"cannot be read: {error.strerror}"
-        raise SourceError(msg) from error
 
 
 def extract(data: bytes, options: ExtractionOptions) -> Sample:

@@ -20,9 +20,10 @@ from freqcache.batches import FrequencyBatch
 from freqcache.building.options import BuildOptions
 from freqcache.crops import CentreCrop
 from freqcache.errors import SourceError, TrainingError
-from freqcache.extraction import Sample, extract, read_file
+from freqcache.extraction import Sample, extract
 from freqcache.quantization import fixed_steps, quantize_fixed
 from freqcache.resampling.operator import resample
+from freqcache.sources.files import read_file
 from freqcache.training import TrainedRun, load_run
 from freqcache.training.data import eval_crop
 from freqcache.training.evaluation import choose_device

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from freqcache import __version__
 from freqcache.building.options import BuildOptions
 from freqcache.errors import BuildError, CorruptImageError, SourceError
 from freqcache.extraction import ExtractionOptions, inspect
-from freqcache.sources import SourceFile, SourceTree
+from freqcache.sources import SourceFile, SourceReader, SourceTree
 from freqcache.store.columns import ArrayGeometry
 from freqcache_formats.channels import N_CHANNELS, N_FREQUENCIES
 from freqcache_formats.layout import (
@@ -89,8 +90,8 @@ class SplitPlan:
         return self.groups[shard * self.groups_per_shard : (shard + 1) * self.groups_per_shard]
 
 
-def scan_files(root: str, paths: Sequence[str], options: ExtractionOptions) -> list[Scan]:
-    """Read the headers of some files below `root`; a worker's task.
+def scan_files(reader: SourceReader, paths: Sequence[str], options: ExtractionOptions) -> list[Scan]:
+    """Read the headers of some files; a worker's task.
 
     Raises
     ------
@@ -100,7 +101,7 @@ def scan_files(root: str, paths: Sequence[str], options: ExtractionOptions) -> l
     scans: list[Scan] = []
     for path in paths:
         try:
-            scans.append(inspect(f"{root}/{path}", options))
+            scans.append(inspect(partial(reader.read, path), options))
         except SourceError as error:
             end_if_damaged(path, error, options)
             scans.append(str(error))

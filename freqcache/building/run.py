@@ -26,7 +26,7 @@ from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, layout, 
 from freqcache.building.shard import ShardRecord, ShardTask, build_shard, is_done
 from freqcache.errors import BuildError
 from freqcache.progress import progress
-from freqcache.sources import SourceTree, list_folder
+from freqcache.sources import SourceReader, SourceTree, list_source
 from freqcache.store.durable import write_durably
 from freqcache.workers import Pool, WorkerDiedError
 from freqcache_formats.layout import Origin
@@ -76,7 +76,7 @@ def build(
         msg = f"workers: expected at least 1, found {workers}"
         raise BuildError(msg)
     began = time.perf_counter()
-    tree = list_folder(source)
+    tree = list_source(source)
     out = _place(out, tree.root)
     with Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal, Pool(workers) as pool:
         try:
@@ -84,7 +84,7 @@ def build(
             if not plans:
                 raise _nothing_left(journal, refused, tree)
             journal.keep_shards_of(layout(plans))
-            tasks = [task for plan in plans for task in _tasks(tree.root, journal, plan, options)]
+            tasks = [task for plan in plans for task in _tasks(tree.reader, journal, plan, options)]
             done = {task.record for task in tasks if is_done(task)}
             todo = [task for task in tasks if task.record not in done]
             with progress(sum(task.n_slots for task in todo), "building", quiet=quiet) as bar:
@@ -130,7 +130,7 @@ def _plan(
     scans: dict[int, Scan] = {}
     with progress(len(files), "reading headers", quiet=quiet) as bar:
         numbered = list(enumerate(paths))
-        for number, results in pool.run(partial(_scan, str(tree.root), options), numbered):
+        for number, results in pool.run(partial(_scan, tree.reader, options), numbered):
             scans.update(zip(batches[number], results, strict=True))
             bar.update(len(results))
     slots: dict[str, list[Slot]] = {split: [] for split in tree.splits}
@@ -144,15 +144,15 @@ def _plan(
     return [plan_split(split, entries, options) for split, entries in slots.items() if entries], refused
 
 
-def _scan(root: str, options: BuildOptions, batch: tuple[int, Sequence[str]]) -> tuple[int, list[Scan]]:
+def _scan(reader: SourceReader, options: BuildOptions, batch: tuple[int, Sequence[str]]) -> tuple[int, list[Scan]]:
     number, paths = batch
-    return number, scan_files(root, paths, options.per_sample)
+    return number, scan_files(reader, paths, options.per_sample)
 
 
-def _tasks(root: Path, journal: Journal, plan: SplitPlan, options: BuildOptions) -> Iterator[ShardTask]:
+def _tasks(reader: SourceReader, journal: Journal, plan: SplitPlan, options: BuildOptions) -> Iterator[ShardTask]:
     for number in range(plan.n_shards):
         yield ShardTask(
-            root=root,
+            reader=reader,
             store=journal.store,
             record=journal.record(plan.name, number),
             split=plan.name,

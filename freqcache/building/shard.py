@@ -21,9 +21,10 @@ import xxhash
 from freqcache.building.options import BuildOptions, LedgerEntry
 from freqcache.building.plan import Slot, end_if_damaged
 from freqcache.errors import SourceError
-from freqcache.extraction import Sample, extract, read_file
+from freqcache.extraction import Sample, extract
 from freqcache.quantization import fixed_steps, quantize_fixed
 from freqcache.resampling.planes import to_fixed_grid
+from freqcache.sources import SourceReader
 from freqcache.statistics import Accumulator
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
@@ -57,8 +58,10 @@ class ShardTask:
 
     Attributes
     ----------
-    root, store : Path
-        Source folder; store under construction.
+    reader : SourceReader
+        Gives the bytes of the files.
+    store : Path
+        Under construction.
     record : Path
         Where the record goes.
     split : str
@@ -73,7 +76,7 @@ class ShardTask:
         What decides the bytes.
     """
 
-    root: Path
+    reader: SourceReader
     store: Path
     record: Path
     split: str
@@ -264,7 +267,7 @@ class _Shard:
         """Return the slot's sample, or None after an entry in the ledger."""
         options = self._task.options
         try:
-            data = read_file(f"{self._task.root}/{slot.file.path}")
+            data = self._task.reader.read(slot.file.path)
         except SourceError as error:
             self._enter(slot, str(error))
             return None

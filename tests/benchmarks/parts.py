@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 PARTS = {
     "reading headers, laying out": ["freqcache.building.run:_plan"],
-    "reading files": ["freqcache.building.shard:read_file"],
+    "reading files": ["freqcache.sources.folder:read_file"],
     "hashing (XXH3)": ["freqcache.building.shard:xxhash.xxh3_128_digest"],
     "extraction": ["freqcache.building.shard:extract"],
     "statistics, copying into row groups": ["freqcache.statistics:Accumulator.add"],

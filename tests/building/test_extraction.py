@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.fft import idctn
 from freqcache import jpeg
 from freqcache.errors import BuildError, CorruptImageError, ImageLimitError, SourceError, UnsupportedImageError
 from freqcache.extraction import ExtractionOptions, Sample, extract, inspect
+from freqcache.sources.files import read_file
 from freqcache_formats.channels import NATURAL_TO_ZIGZAG
 from freqcache_formats.layout import Origin
 
@@ -61,7 +63,7 @@ def test_the_header_promises_what_the_data_give(name: str, keep_orientation: boo
     path.write_bytes(data)
     options = ExtractionOptions(keep_orientation=keep_orientation)
     sample = extract(data, options)
-    assert inspect(path, options) == sample.block_counts
+    assert inspect(partial(read_file, path), options) == sample.block_counts
     if not keep_orientation:
         assert sample.origin == origin
     with Image.open(io.BytesIO(data)) as image:
@@ -131,7 +133,7 @@ def test_what_is_no_image_is_refused(data: bytes, tmp_path: Path) -> None:
     with pytest.raises((UnsupportedImageError, CorruptImageError)):
         extract(data, DEFAULT)
     with pytest.raises((UnsupportedImageError, CorruptImageError)):
-        inspect(path, DEFAULT)
+        inspect(partial(read_file, path), DEFAULT)
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
@@ -142,17 +144,17 @@ def test_limits_hold_on_both_routes(file_format: str, tmp_path: Path) -> None:
     with pytest.raises(ImageLimitError, match="1000"):
         extract(data, options)
     with pytest.raises(ImageLimitError, match="1000"):
-        inspect(tmp_path / "a", options)
+        inspect(partial(read_file, tmp_path / "a"), options)
 
 
 def test_a_missing_file_is_a_reason(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="cannot be read"):
-        inspect(tmp_path / "gone.jpg", DEFAULT)
+        inspect(partial(read_file, tmp_path / "gone.jpg"), DEFAULT)
 
 
 def test_a_missing_folder_is_no_fault_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=f"{tmp_path}/gone: .* vanished"):
-        inspect(tmp_path / "gone" / "1.jpg", DEFAULT)
+        inspect(partial(read_file, tmp_path / "gone" / "1.jpg"), DEFAULT)
 
 
 @pytest.mark.parametrize(("number", "expected"), [(errno.EIO, SourceError), (errno.EMFILE, OSError)])
@@ -165,7 +167,7 @@ def test_a_disk_fails_a_file_but_a_lack_of_descriptors_fails_the_build(
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", failing)
         with pytest.raises(expected, match=os.strerror(number)):
-            inspect(tmp_path / "1.jpg", DEFAULT)
+            inspect(partial(read_file, tmp_path / "1.jpg"), DEFAULT)
 
 
 def test_computed_samples_use_the_tables_of_their_quality() -> None:
@@ -182,4 +184,4 @@ def test_computed_samples_use_the_tables_of_their_quality() -> None:
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(SourceError, match="not a regular file"):
-        inspect(tmp_path / "pipe.jpg", DEFAULT)
+        inspect(partial(read_file, tmp_path / "pipe.jpg"), DEFAULT)

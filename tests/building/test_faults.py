@@ -18,6 +18,7 @@ from build_process import SMALL, among_own_mounts, command, everything, ledger, 
 from freqcache.building import run as run_module
 from freqcache.progress import Progress
 from freqcache.progress import progress as real_progress
+from freqcache.sources.folder import FolderReader
 from freqcache_cli.main import main
 
 
@@ -88,7 +89,7 @@ def test_a_file_that_vanishes_is_in_the_ledger(
 
 @pytest.mark.parametrize(
     ("moment", "folder", "workers"),
-    [("list_folder", ".", 1), ("list_folder", "val/ant", 1), ("plan_split", ".", 1), ("plan_split", "val/ant", 2)],
+    [("list_source", ".", 1), ("list_source", "val/ant", 1), ("plan_split", ".", 1), ("plan_split", "val/ant", 2)],
 )
 def test_a_folder_that_vanishes_ends_the_build(
     source: Path,
@@ -117,10 +118,10 @@ def test_a_file_that_can_be_read_again_changes_the_layout(
     """Its size and time are the same, but shards made without it do not fit a plan that has it."""
     victim, real = source / "train" / "ant" / "0.jpg", run_module.scan_files
 
-    def refusing(root: str, paths: list[str], options: Any) -> list[Any]:
-        scans = real(root, paths, options)
+    def refusing(reader: FolderReader, paths: list[str], options: Any) -> list[Any]:
+        scans = real(reader, paths, options)
         return [
-            "cannot be read: Permission denied" if Path(root, path) == victim else scan
+            "cannot be read: Permission denied" if reader.root / path == victim else scan
             for path, scan in zip(paths, scans, strict=True)
         ]
 

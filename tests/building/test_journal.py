@@ -15,6 +15,7 @@ from freqcache.building import BuildOptions
 from freqcache.building.journal import Journal
 from freqcache.building.shard import ShardRecord, ShardTask, is_done
 from freqcache.errors import BuildError
+from freqcache.sources.folder import FolderReader
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +180,7 @@ def test_a_link_is_followed(photos: Path, tmp_path: Path) -> None:
 def test_a_damaged_record_is_no_record(tmp_path: Path) -> None:
     """Whatever bit of it is flipped: its shard is made again, unless the flip changes nothing that counts."""
     task = ShardTask(
-        root=tmp_path,
+        reader=FolderReader(root=tmp_path),
         store=tmp_path,
         record=tmp_path / "train-000000.npz",
         split="train",

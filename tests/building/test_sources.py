@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from freqcache.errors import BuildError
-from freqcache.sources import UNSPLIT, list_folder
+from freqcache.sources.folder import list_folder
+from freqcache.sources.tree import UNSPLIT
 
 
 def touch(root: Path, *names: str) -> Path:

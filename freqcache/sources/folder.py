@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from freqcache.errors import BuildError
+from freqcache.sources.files import read_file
+from freqcache.sources.tree import SPLITS, UNSPLIT, SourceFile, SourceTree
 
 SPLIT_FOLDERS: Final[dict[str, str]] = {
     "train": "train",
@@ -24,12 +26,6 @@ SPLIT_FOLDERS: Final[dict[str, str]] = {
 }
 """Folder names that mean a split, and the split they mean."""
 
-UNSPLIT: Final = "all"
-"""Name of the only split of a source without split folders."""
-
-SPLITS: Final = ("train", "val", "test", UNSPLIT)
-"""Every split that a build can make, in order."""
-
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm"}
@@ -38,53 +34,14 @@ IMAGE_SUFFIXES: Final = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceFile:
-    """One file of the source.
-
-    Attributes
-    ----------
-    path : str
-        Relative to the source folder, with forward slashes.
-    label : int
-        Index into the classes of the tree.
-    size, mtime_ns : int
-        Bytes, and time of the last change: what tells a changed source from the same.
-    """
-
-    path: str
-    label: int
-    size: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceTree:
-    """All files of a source.
-
-    Attributes
-    ----------
-    root : Path
-        The source folder.
-    classes : tuple of str
-        Sorted class names, over all splits.
-    splits : dict of str to tuple of SourceFile
-        In the order train, val, test.
-    ignored : int
-        Files passed over: not named as images, or not in a class folder.
-    empty_folders : tuple of str
-        Folders in the place of classes that hold no image; they are no classes.
-    """
+class FolderReader:
+    """Reads files below a folder: see :class:`freqcache.sources.tree.SourceReader`."""
 
     root: Path
-    classes: tuple[str, ...]
-    splits: dict[str, tuple[SourceFile, ...]]
-    ignored: int
-    empty_folders: tuple[str, ...] = ()
 
-    @property
-    def n_files(self) -> int:
-        """Files in all splits."""
-        return sum(len(files) for files in self.splits.values())
+    def read(self, path: str, length: int = -1) -> bytes:
+        """Return a file's bytes, or the first `length` of them."""
+        return read_file(f"{self.root}/{path}", length)
 
 
 def list_folder(root: str | Path) -> SourceTree:
@@ -136,6 +93,7 @@ def _list(root: Path) -> SourceTree:
     labels = {name: label for label, name in enumerate(classes)}
     return SourceTree(
         root=root,
+        reader=FolderReader(root=root),
         classes=tuple(classes),
         splits={
             split: tuple(_describe(path, root, labels[name]) for name, path in files)
