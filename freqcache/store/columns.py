@@ -206,8 +206,9 @@ class ChunkReader:
         shard = self._shards.get(number)
         if shard is None:
             # Without a lock, which a fork could leave taken: that two threads open the same shard does no harm.
-            file = self.place.open(self.geometry.shard_key(number))
-            shard = ShardFile(file, self.geometry.chunks_per_shard, self._identities[number])
+            identity = self._identities[number]
+            file = self.place.open(self.geometry.shard_key(number), None if identity is None else identity.size)
+            shard = ShardFile(file, self.geometry.chunks_per_shard, identity)
             for oldest in list(self._shards)[: len(self._shards) + 1 - _OPEN_SHARDS]:
                 self._shards.pop(oldest, None)
             self._shards[number] = shard

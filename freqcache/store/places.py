@@ -1,4 +1,6 @@
-"""Where a store's files lie: a local folder here; what else zarr-python opens in :mod:`freqcache.store.zarr_places`.
+"""Where a store's files lie: a local folder here, URLs in :mod:`freqcache.store.remote_places`, the rest elsewhere.
+
+The rest is what zarr-python opens: :mod:`freqcache.store.zarr_places`.
 
 A place gives whole small files and opens large ones for reading ranges. Local files are read with ``pread``, never
 mapped: a mapped file that somebody truncates kills the process, and reading ahead of scattered chunks costs several
@@ -8,10 +10,14 @@ times their bytes.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from freqcache.errors import StoreError
+
+Piece: TypeAlias = tuple[int, memoryview]
+"""Where bytes begin in a file, and where they go."""
 
 
 class RangeFile(Protocol):
@@ -29,6 +35,9 @@ class RangeFile(Protocol):
             If the file cannot be read or ends before.
         """
 
+    def read_pieces(self, pieces: Sequence[Piece]) -> None:
+        """Do the same for several pieces, at the same time where that is faster."""
+
 
 class Place(Protocol):
     """A folder of a store."""
@@ -45,8 +54,15 @@ class Place(Protocol):
             If it is missing or cannot be read.
         """
 
-    def open(self, key: str) -> RangeFile:
+    def open(self, key: str, size: int | None = None) -> RangeFile:
         """Open a file for reading ranges.
+
+        Parameters
+        ----------
+        key : str
+            Its name below this folder.
+        size : int, optional
+            Bytes that it has if it is the right one: where asking for its length costs a request, this is believed.
 
         Raises
         ------
@@ -75,7 +91,7 @@ class LocalPlace:
             msg = f"{self.path / key}: cannot be read: {error.strerror}"
             raise StoreError(msg) from error
 
-    def open(self, key: str) -> LocalFile:
+    def open(self, key: str, size: int | None = None) -> LocalFile:  # noqa: ARG002 - its length costs nothing
         """Open a file for reading ranges: see :class:`Place`."""
         return LocalFile(self.path / key)
 
@@ -112,3 +128,8 @@ class LocalFile:
                 msg = f"{self.name}: ends at {offset + done}, expected {len(target) - done} bytes more"
                 raise StoreError(msg)
             done += count
+
+    def read_pieces(self, pieces: Sequence[Piece]) -> None:
+        """Fill several targets: see :class:`RangeFile`."""
+        for offset, target in pieces:
+            self.read_into(offset, target)

@@ -195,8 +195,8 @@ class ShardFile:
         run_places = np.cumsum(run_ends - run_begins) - (run_ends - run_begins)
         stored = workspace.buffer("stored", int((run_ends - run_begins).sum()))
         view = stored.data
-        for begin, end, place in zip(run_begins.tolist(), run_ends.tolist(), run_places.tolist(), strict=True):
-            self._file.read_into(begin, view[place : place + end - begin])
+        runs = zip(run_begins.tolist(), run_ends.tolist(), run_places.tolist(), strict=True)
+        self._file.read_pieces([(begin, view[place : place + end - begin]) for begin, end, place in runs])
         run = np.searchsorted(run_begins, first, side="right") - 1
         return stored, first - run_begins[run] + run_places[run], lengths
 

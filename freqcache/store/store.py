@@ -6,16 +6,20 @@ A store is a local folder, or anything else that zarr-python can open: a zip fil
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from freqcache.errors import FormatError, StoreError
+from freqcache.remote import RangeCache, is_url
+from freqcache.remote.range_cache import DEFAULT_BYTES
 from freqcache.store.attributes import read_attributes
 from freqcache.store.fixed import FixedSplit
 from freqcache.store.hot import open_hot
 from freqcache.store.native import NativeSplit
 from freqcache.store.places import LocalPlace, Place
-from freqcache.store.zarr_places import OwnStore, ZarrPlace, open_zarr_store
+from freqcache.store.remote_places import Cached, RemotePlace, open_remote
+from freqcache.store.zarr_places import OwnStore, ZarrPlace, open_zip_store
 from freqcache_formats.layout import HOT
 from freqcache_formats.metadata import StoreMetadata
 
@@ -23,7 +27,14 @@ if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
 
 
-def open_store(path: str | Path | ZarrStore, *, hot: bool = True) -> Store:
+def open_store(
+    path: str | Path | ZarrStore,
+    *,
+    hot: bool = True,
+    cache: str | Path | None = None,
+    cache_bytes: int = DEFAULT_BYTES,
+    storage_options: dict[str, Any] | None = None,
+) -> Store:
     """Open a store.
 
     Parameters
@@ -33,15 +44,21 @@ def open_store(path: str | Path | ZarrStore, *, hot: bool = True) -> Store:
         of a copy elsewhere, for fsspec; or any store object of zarr-python.
     hot : bool
         Read from the store's hot copy where there is one that holds the wanted channels.
+    cache : path, optional
+        For a URL: a local folder where what was fetched is kept, for any number of processes and stores.
+    cache_bytes : int
+        What the folder may take; what was used longest ago goes first.
+    storage_options : dict, optional
+        For a URL: passed to fsspec.
 
     Raises
     ------
     StoreError
-        If there is no complete store.
+        If there is no complete store, or a cache or options are given for what is no URL.
     FormatError
         If its metadata is of an unknown version or malformed.
     """
-    return Store(path, hot=hot)
+    return Store(path, hot=hot, cache=cache, cache_bytes=cache_bytes, storage_options=storage_options)
 
 
 class Store:
@@ -59,14 +76,28 @@ class Store:
         Of the hot copy that is read from.
     """
 
-    def __init__(self, path: str | Path | ZarrStore, *, hot: bool = True) -> None:
-        self.place = _place(path)
+    def __init__(
+        self,
+        path: str | Path | ZarrStore,
+        *,
+        hot: bool = True,
+        cache: str | Path | None = None,
+        cache_bytes: int = DEFAULT_BYTES,
+        storage_options: dict[str, Any] | None = None,
+    ) -> None:
+        self.place = _place(path, storage_options)
         self.location = str(self.place)
         try:
             self.metadata = StoreMetadata.from_dict(read_attributes(self.place))
         except FormatError as error:
             msg = f"{path}: {error}"
             raise FormatError(msg) from error
+        if cache is not None:
+            if not isinstance(self.place, RemotePlace):
+                msg = f"{path}: a cache is for stores at a URL"
+                raise StoreError(msg)
+            kept = Cached(cache=RangeCache(cache, cache_bytes), owner=self.id)
+            self.place = replace(self.place, cached=kept)
         self.hot = open_hot(self.place.path, self.id) if hot and isinstance(self.place, LocalPlace) else None
 
     @property
@@ -120,12 +151,15 @@ class Store:
         return f"<freqcache store {self.location} ({self.kind}; splits {', '.join(self.splits)})>"
 
 
-def _place(path: str | Path | ZarrStore) -> Place:
+def _place(path: str | Path | ZarrStore, storage_options: dict[str, Any] | None) -> Place:
     """Return where a store's files lie, after a look at what stands there."""
+    if is_url(path):
+        return open_remote(str(path), storage_options)
+    if storage_options:
+        msg = f"{path}: storage_options are for stores at a URL"
+        raise StoreError(msg)
     if not isinstance(path, str | Path):
         return ZarrPlace(OwnStore(path))
-    if "://" in str(path):
-        return ZarrPlace(OwnStore(open_zarr_store(str(path))))
     folder = Path(path).absolute()
     try:
         missing, archive = not folder.exists(), folder.is_file()
@@ -139,4 +173,4 @@ def _place(path: str | Path | ZarrStore) -> Place:
     if unfinished:
         msg = f"{path}: its build did not finish; repeat the build command to finish it"
         raise StoreError(msg)
-    return ZarrPlace(OwnStore(open_zarr_store(str(folder)))) if archive else LocalPlace(folder)
+    return ZarrPlace(OwnStore(open_zip_store(str(folder)))) if archive else LocalPlace(folder)

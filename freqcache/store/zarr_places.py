@@ -1,4 +1,4 @@
-"""A store inside anything that zarr-python opens: a zip file, an object store through fsspec, memory.
+"""A store inside anything that zarr-python opens: a zip file, memory, or any store object of its own.
 
 Only bytes come through zarr-python: which ones, and whether they can be trusted, is decided by the same code as for
 a local folder. So a missing or damaged chunk raises here too, and ranges are as few as there. Stores raise what the
@@ -8,10 +8,12 @@ libraries below them do (``BadZipFile``, ``ClientError``): whatever it is, it be
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from freqcache.errors import StoreError
+from freqcache.store.places import Piece
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -66,7 +68,7 @@ class ZarrPlace:
         """Return a whole file: see :class:`freqcache.store.places.Place`."""
         return _get(self._store.get(), self._key(key), f"{self}/{key}", None)
 
-    def open(self, key: str) -> ZarrFile:
+    def open(self, key: str, size: int | None = None) -> ZarrFile:  # noqa: ARG002
         """Open a file for reading ranges: see :class:`freqcache.store.places.Place`."""
         return ZarrFile(self._store.get(), self._key(key), f"{self}/{key}")
 
@@ -97,25 +99,28 @@ class ZarrFile:
             raise StoreError(msg)
         target[:] = data
 
+    def read_pieces(self, pieces: Sequence[Piece]) -> None:
+        """Fill several targets: see :class:`freqcache.store.places.RangeFile`."""
+        for offset, target in pieces:
+            self.read_into(offset, target)
 
-def open_zarr_store(location: str) -> Store:
-    """Return zarr-python's store for a URL, or for the path of a zip file.
+
+def open_zip_store(location: str) -> Store:
+    """Return zarr-python's store for the path of a zip file.
 
     Raises
     ------
     StoreError
-        If it cannot be opened, or what it needs is not installed.
+        If it cannot be opened.
     """
     import zipfile
 
-    from zarr.storage import FsspecStore, ZipStore
+    from zarr.storage import ZipStore
 
     try:
-        if "://" in location:
-            return FsspecStore.from_url(location, read_only=True)
         store = ZipStore(location, mode="r")
         _wait(store._open())
-    except (ImportError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         msg = f"{location}: cannot be opened: {_reason(error)}"
         raise StoreError(msg) from error
     return store

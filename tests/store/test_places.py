@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 import freqcache
 from freqcache.errors import StoreError
 from freqcache.store import Store, open_store
-from freqcache.store.zarr_places import OwnStore, open_zarr_store
+from freqcache.store.zarr_places import OwnStore, open_zip_store
 from freqcache_formats import ChannelMask
 
 MASK = ChannelMask.preset("24")
@@ -75,7 +75,7 @@ def test_forked_readers_of_a_zip_file_do_not_disturb_each_other(stores: Path) ->
     sampler = list(range(len(dataset))) * 10
     loader = DataLoader(dataset, batch_size=1, sampler=sampler, num_workers=2, multiprocessing_context="fork")
     np.testing.assert_array_equal(torch.cat([coefficients for coefficients, _ in loader]), expected[sampler])
-    store = OwnStore(open_zarr_store(str(stores / "fixed.zarr.zip")))
+    store = OwnStore(open_zip_store(str(stores / "fixed.zarr.zip")))
     parents = store.get()
     assert store.get() is parents
     with pytest.MonkeyPatch.context() as patch:
