@@ -18,11 +18,13 @@ from freqcache import __version__
 from freqcache_formats.errors import FreqcacheError
 
 _COMMANDS: Final = {
+    "bench": "bench",
     "build": "build",
     "demo": "demo",
     "eval": "evaluate",
     "export-model": "export_model",
     "hot": "hot",
+    "info": "info",
     "predict": "predict",
     "select": "select",
     "sweep": "sweep",

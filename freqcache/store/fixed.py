@@ -36,6 +36,11 @@ class FixedSplit(Split):
         _ = self._reader, self.quantization
 
     @property
+    def coefficient_arrays(self) -> dict[str, ChunkReader]:
+        """Reader of the one array, ``coefficients``."""
+        return {COEFFICIENTS: self._reader}
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Block rows and columns of every sample."""
         _, _, rows, columns = self._reader.geometry.shape
@@ -112,7 +117,3 @@ class FixedSplit(Split):
     def stored_bytes(self, mask: ChannelMask) -> int:
         """Return the bytes on disk of the mask's channels, over the whole split."""
         return self._reader.stored_bytes(mask.indices)
-
-    def channel_bytes(self) -> npt.NDArray[np.int64]:
-        """Return the bytes on disk of each channel, over the whole split: (192,) int64 in storage order."""
-        return self._reader.channel_bytes()

@@ -45,6 +45,11 @@ class NativeSplit(Split):
         """Read what reading samples needs to know: see :meth:`Split.open`."""
         _ = self._readers, self._geometry
 
+    @property
+    def coefficient_arrays(self) -> dict[str, ChunkReader]:
+        """Readers of y, cb and cr."""
+        return dict(zip(COLUMNS, self._readers, strict=True))
+
     def n_bytes(self, slots: Slots, mask: ChannelMask) -> int:
         """Return the bytes that the masked channels of some slots take in memory."""
         grids = self._geometry["blocks"][self._present(slots)].astype(np.int64)
@@ -95,10 +100,6 @@ class NativeSplit(Split):
     def stored_bytes(self, mask: ChannelMask) -> int:
         """Return the bytes on disk of the mask's channels, over the whole split."""
         return sum(r.stored_bytes(f) for r, f in zip(self._readers, mask.frequencies, strict=True))
-
-    def channel_bytes(self) -> npt.NDArray[np.int64]:
-        """Return the bytes on disk of each channel, over the whole split: (192,) int64 in storage order."""
-        return np.concatenate([reader.channel_bytes() for reader in self._readers])
 
     def _sizes(self, component: int, wanted: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
         """Return how many blocks of a component each sample has, after checking that they lie in one chunk."""

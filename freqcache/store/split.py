@@ -71,6 +71,15 @@ class Split:
         raise NotImplementedError
 
     @property
+    def coefficient_arrays(self) -> dict[str, ChunkReader]:
+        """Readers of the coefficient arrays, by name."""
+        raise NotImplementedError
+
+    def channel_bytes(self) -> npt.NDArray[np.int64]:
+        """Return the bytes on disk of each channel, over the whole split: (192,) int64 in storage order."""
+        return np.concatenate([reader.channel_bytes() for reader in self.coefficient_arrays.values()])
+
+    @property
     def statistics(self) -> Statistics:
         """Of the dequantized coefficients, per channel."""
         return self.metadata.statistics
