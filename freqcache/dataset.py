@@ -125,18 +125,33 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     def _open(self, split: str) -> None:
         """Take the items of a split."""
         self._split = self.store[split]
-        for of_split in ("reading", "channel_bytes"):
-            self.__dict__.pop(of_split, None)
+        self._forget()
         self.slots = self._split.slots
         self.labels = self._split.labels[self.slots]
         self.row_groups = self._split.row_groups[self.slots]
+        self._set_scale()
+        # Whatever stands at the path later: its chunks are checked against what was read here, and all of this store.
+        self._split.open()
+        self.store.check_same()
+
+    def _forget(self) -> None:
+        """Forget what was worked out for other channels or of another split."""
+        for known in ("reading", "channel_bytes"):
+            self.__dict__.pop(known, None)
+
+    def _set_scale(self) -> None:
         steps = np.ones(len(self.held_channels), dtype=np.float32)
         if isinstance(self._split, FixedSplit):
             steps = self._split.quantization[self.held_channels.indices]
         self.scale = torch.from_numpy(steps.copy())
-        # Whatever stands at the path later: its chunks are checked against what was read here, and all of this store.
-        self._split.open()
-        self.store.check_same()
+
+    def with_channels(self, channels: ChannelMask | str | Path) -> FrequencyDataset:
+        """Return the same dataset of other channels; both share what was read of the split, and its open files."""
+        other = copy(self)
+        other.channels = ChannelMask.load(channels)
+        other._forget()
+        other._set_scale()
+        return other
 
     @property
     def split(self) -> str:

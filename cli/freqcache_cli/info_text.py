@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from freqcache_cli.sizes import in_words
+from freqcache_cli.tables import aligned, count
 
 if TYPE_CHECKING:
     from freqcache.inspection import SampleReport, SplitReport, StorageReport, StoreReport
@@ -35,9 +36,9 @@ def words(report: StoreReport, name: str, *, all_classes: bool = False) -> str:
 
 
 def _title(report: StoreReport, name: str) -> str:
-    absent = f" and {_count(report.absent, 'absent slot')}" if report.absent else ""
-    images = _count(report.samples.samples, "image")
-    return f"{name}: a {report.kind} cache of {images}{absent} in {_count(len(report.classes), 'class', 'classes')}"
+    absent = f" and {count(report.absent, 'absent slot')}" if report.absent else ""
+    images = count(report.samples.samples, "image")
+    return f"{name}: a {report.kind} cache of {images}{absent} in {count(len(report.classes), 'class', 'classes')}"
 
 
 def _lines(report: StoreReport, *, all_classes: bool) -> Iterator[str]:
@@ -75,17 +76,6 @@ def _block(title: str, lines: Iterable[str]) -> list[str]:
     return [f"{(titles.pop() if titles else ''):<{_INDENT}}{line}".rstrip() for line in lines]
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(n) if i == 0 else cell.rjust(n) for i, (cell, n) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-
-
 def _options(options: Mapping[str, Any]) -> str:
     flat = {key: value for key, value in options.items() if not isinstance(value, Mapping)}
     for name, value in options.items():
@@ -105,20 +95,20 @@ def _splits(splits: Sequence[SplitReport]) -> list[str]:
         rows.append(
             [
                 split.name,
-                _count(split.samples.samples, "image"),
+                count(split.samples.samples, "image"),
                 *([f"{split.absent} absent"] if any(s.absent for s in splits) else []),
                 in_words(size),
-                f"{_count(split.row_groups, 'row group')} of {low if low == high else f'{low}..{high}'} slots",
-                _count(max(array.shards for array in split.arrays.values()), "shard"),
+                f"{count(split.row_groups, 'row group')} of {low if low == high else f'{low}..{high}'} slots",
+                count(max(array.shards for array in split.arrays.values()), "shard"),
             ]
         )
-    return _table(rows)
+    return aligned(rows)
 
 
 def _classes(report: StoreReport, *, all_classes: bool) -> list[str]:
     counts = dict(zip(map(_shown, report.classes), report.samples.classes, strict=True))
     if all_classes:
-        return _table([[name, str(count)] for name, count in counts.items()])
+        return aligned([[name, str(n)] for name, n in counts.items()])
     smallest, largest = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])
     if len(counts) == 1:
         return [f"{smallest}, with all images"]
@@ -132,12 +122,12 @@ def _arrays(splits: Sequence[SplitReport]) -> list[str]:
             rows.append([f"{split.name}/{name}", array.dtype, *map(_shape, (array.shape, array.chunk, array.shard))])
     codecs = {(array.codec, array.level) for split in splits for array in split.arrays.values()}
     ways = "; ".join(f"{_CODECS.get(name, name)}, level {level}" for name, level in sorted(codecs))
-    return [*_table(rows), f"compressed by {ways}"]
+    return [*aligned(rows), f"compressed by {ways}"]
 
 
 def _shares(counts: Mapping[Any, int], total: int) -> str:
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {count} ({_percent(count, total)})" for name, count in ordered if count) or "no samples"
+    return ", ".join(f"{name} {n} ({_percent(n, total)})" for name, n in ordered if n) or "no samples"
 
 
 def _quality(samples: SampleReport) -> str:
@@ -181,12 +171,12 @@ def _median(counts: Mapping[int, int]) -> int:
 
 
 def _turned(report: StoreReport) -> str:
-    turned = {key: count for key, count in report.samples.orientations.items() if key != 1}
+    turned = {key: n for key, n in report.samples.orientations.items() if key != 1}
     if not turned:
         return "none: every file has EXIF orientation 1, or none"
     what = "left as stored" if report.options.get("keep_orientation") is True else "applied"
-    kinds = ", ".join(f"{key}: {count}" for key, count in turned.items())
-    return f"{_count(sum(turned.values()), 'file')} with an EXIF orientation, {what} ({kinds})"
+    kinds = ", ".join(f"{key}: {n}" for key, n in turned.items())
+    return f"{count(sum(turned.values()), 'file')} with an EXIF orientation, {what} ({kinds})"
 
 
 def _sizes(samples: SampleReport, what: str) -> list[str]:
@@ -194,7 +184,7 @@ def _sizes(samples: SampleReport, what: str) -> list[str]:
         return ["no samples"]
     names = [what, "min", "5 %", "25 %", "median", "75 %", "95 %", "max"]
     sides = {"width": samples.width, "height": samples.height}
-    return _table([names, *([name, *map(str, side.quantiles)] for name, side in sides.items())])
+    return aligned([names, *([name, *map(str, side.quantiles)] for name, side in sides.items())])
 
 
 def _total(report: StoreReport) -> list[str]:
@@ -217,13 +207,13 @@ def _bands(storage: StorageReport) -> list[str]:
     for band, span in _BANDS.items():
         rows.append([f"{band:<5}{span}", *(_each(storage, storage.band(c, band)) for c in (*components, None))])
     rows.append(["all", *(_each(storage, storage.band(c, None)) for c in (*components, None))])
-    return _table(rows)
+    return aligned(rows)
 
 
 def _presets(storage: StorageReport) -> list[str]:
     found = storage.presets
     all_held = storage.band(None, None)
-    return _table(
+    return aligned(
         [
             ["channels", *found],
             ["an image", *("-" if size is None else _each(storage, size) for size in found.values())],
@@ -237,7 +227,7 @@ def _hot(report: StoreReport) -> str:
         return "none"
     if report.hot.problem is not None:
         return f"unusable, {in_words(report.hot.bytes)}: {report.hot.problem}"
-    return f"{_count(len(report.hot.channels), 'channel')}, {in_words(report.hot.bytes)}"
+    return f"{count(len(report.hot.channels), 'channel')}, {in_words(report.hot.bytes)}"
 
 
 def _ledger(report: StoreReport) -> list[str]:
@@ -245,13 +235,13 @@ def _ledger(report: StoreReport) -> list[str]:
     if ledger is None:
         return ["none"]
     kept = f", {ledger.kept} kept in spite of damage" if ledger.kept else ""
-    lines = [f"{_count(ledger.entries, 'file')}: {ledger.entries - ledger.kept} left out{kept}"]
+    lines = [f"{count(ledger.entries, 'file')}: {ledger.entries - ledger.kept} left out{kept}"]
     shown = ledger.reasons[:_REASONS]
-    for reason, count in shown:
-        lines.append(f"{count:>5}  {textwrap.shorten(_shown(reason), _WIDTH - _INDENT - 7, placeholder=' ...')}")
+    for reason, times in shown:
+        lines.append(f"{times:>5}  {textwrap.shorten(_shown(reason), _WIDTH - _INDENT - 7, placeholder=' ...')}")
     if len(ledger.reasons) > len(shown):
-        rest = sum(count for _, count in ledger.reasons[_REASONS:])
-        lines.append(f"{rest:>5}  for {_count(len(ledger.reasons) - _REASONS, 'other reason')}")
+        rest = sum(times for _, times in ledger.reasons[_REASONS:])
+        lines.append(f"{rest:>5}  for {count(len(ledger.reasons) - _REASONS, 'other reason')}")
     return lines
 
 
@@ -262,10 +252,6 @@ def _each(storage: StorageReport, size: int) -> str:
 def _percent(part: int, whole: int) -> str:
     share = 100 * part / max(1, whole)
     return "< 1 %" if 0 < share < 0.5 else "> 99 %" if 99.5 <= share < 100 else f"{share:.0f} %"
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def _shape(lengths: Sequence[int]) -> str:

@@ -1,0 +1,346 @@
+"""Measures how fast a store's masks are read on this machine, and Pillow on the source files beside them.
+
+What is measured is reading alone: from stored bytes to batches of integers in memory, one process, no network, no
+transform, no copy to a device. Whatever it is compared with takes turns with it. The store is never written to.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from freqcache.benchmarking import page_cache
+from freqcache.benchmarking.passes import Pass, StoppedError, take_turns
+from freqcache.benchmarking.readers import MEMORY, CacheReader, Files, Items, PillowReader, Reader
+from freqcache.benchmarking.report import PILLOW, BenchReport, Measurement
+from freqcache.dataset import FrequencyDataset
+from freqcache.errors import StoreError
+from freqcache.progress import progress
+from freqcache.sources import list_source
+from freqcache.store import Store, open_store
+from freqcache.store.places import LocalPlace
+from freqcache_formats.channels import ALL_CHANNELS
+from freqcache_formats.mask import ChannelMask
+
+ORDERS: Final = ("stored", "groups", "samples")
+STATES: Final = ("warm", "cold")
+MASKS: Final = ("6", "24", "64", "192")
+_MOST_FILES: Final = 20_000
+"""Files that a pass of Pillow's may read, at most: none of them takes memory for long."""
+
+_COPIED: Final = 64 << 20
+"""Bytes that are copied for the yardstick: more than processors' caches hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """What is measured, and for how long.
+
+    Attributes
+    ----------
+    channels : sequence of ChannelMask, preset names or paths of mask.json
+        Masks; by default the presets 6, 24, 64 and 192, those of them that the store holds.
+    orders, states : sequence of str
+        Of :data:`ORDERS` and :data:`STATES`.
+    split : str, optional
+        By default ``train``, or the first.
+    source : path, optional
+        Where the cache's images came from, to measure Pillow on them.
+    threads, batch_size : int
+        Row groups, or files, read at a time; samples in a batch.
+    repeats : int
+        Passes of each configuration.
+    seconds : float
+        About so much is spent in all; passes are made short for it, and left out where that does not suffice.
+    seed : int
+        Of the orders.
+    """
+
+    channels: Sequence[ChannelMask | str | Path] = ()
+    orders: Sequence[str] = ORDERS
+    states: Sequence[str] = STATES
+    split: str | None = None
+    source: str | Path | None = None
+    threads: int = 1
+    batch_size: int = 64
+    repeats: int = 5
+    seconds: float = 60.0
+    seed: int = 0
+
+
+def measure_reading(path: str | Path, options: BenchOptions | None = None, *, quiet: bool = False) -> BenchReport:
+    """Measure how fast a store is read.
+
+    Parameters
+    ----------
+    path : path or URL
+        A store; only those in local folders are measured cold.
+    options : BenchOptions, optional
+        What to measure.
+    quiet : bool
+        Show no progress.
+
+    Raises
+    ------
+    StoreError, MaskError, BuildError
+        If the store, a mask or the source cannot be read, or the source does not hold the store's files.
+    """
+    began = time.perf_counter()
+    return _Bench(path, options or BenchOptions()).run(began, quiet=quiet)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Configuration:
+    """A contender, and what the report says of it."""
+
+    reader: Reader
+    channels: str
+    n_channels: int
+    order: str
+    hot: bool
+    bytes_per_image: float
+
+    def measurement(self, state: str, passes: Sequence[Pass], batch_size: int) -> Measurement:
+        """Return what its passes say."""
+        size = self.bytes_per_image
+        if isinstance(self.reader, PillowReader):
+            size = self.reader.bytes / max(1, self.reader.images)
+        return Measurement(
+            reader=PILLOW if isinstance(self.reader, PillowReader) else "freqcache",
+            channels=self.channels,
+            n_channels=self.n_channels,
+            order=self.order,
+            state=state,
+            hot=self.hot,
+            images=passes[0].images,
+            batch_size=batch_size,
+            bytes_per_image=size,
+            rates=tuple(found.rate for found in passes),
+        )
+
+
+class _Bench:
+    """One measurement, from its preparation to the report."""
+
+    def __init__(self, path: str | Path, options: BenchOptions) -> None:
+        self.options = options
+        store = open_store(path)
+        split = options.split or ("train" if "train" in store.splits else store.splits[0])
+        self.masks = _masks(options.channels, store)
+        first = next(iter(self.masks.values()))
+        self.dataset = FrequencyDataset(path, split=split, channels=first, threads=options.threads)
+        if not len(self.dataset):
+            msg = f"{path}: split {split!r} has no samples to read"
+            raise StoreError(msg)
+        self.store, self.split = store, store[split]
+        self.local = store.place.path if isinstance(store.place, LocalPlace) else None
+        self.tree = None if options.source is None else list_source(options.source)
+        self.notes: list[str] = []
+
+    def run(self, began: float, *, quiet: bool) -> BenchReport:
+        """Measure."""
+        options = self.options
+        states = [state for state in STATES if state in options.states]
+        everything = {state: self._configurations(state) for state in states}
+        measurements: list[Measurement] = []
+        with progress(
+            sum(map(len, everything.values())) * options.repeats, "measuring", unit="passes", quiet=quiet
+        ) as bar:
+            for number, (state, configurations) in enumerate(everything.items()):
+                left = max(0.0, began + options.seconds - time.perf_counter())
+                measurements += self._measure(configurations, state, left / (len(states) - number), bar.update)
+        return BenchReport(
+            path=self.store.location,
+            id=self.store.id,
+            kind=self.store.kind,
+            split=self.split.name,
+            samples=len(self.dataset),
+            batch_size=options.batch_size,
+            threads=options.threads,
+            repeats=options.repeats,
+            seconds=time.perf_counter() - began,
+            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            memory_bandwidth=memory_bandwidth(),
+            measurements=tuple(measurements),
+            notes=tuple(self.notes),
+        )
+
+    def _measure(
+        self, configurations: list[_Configuration], state: str, seconds: float, done: Callable[[int], object]
+    ) -> list[Measurement]:
+        """Let all configurations of a state take turns."""
+        began = time.perf_counter()
+        # Settling takes up to about as long as one pass and a half.
+        each = seconds / max(1, len(configurations)) / (self.options.repeats + 1.5)
+        ready = []
+        for configuration in configurations:
+            try:
+                configuration.reader.settle(each)
+                ready.append(configuration)
+            except StoppedError as error:
+                self._note(configuration.reader.name, str(error))
+        readers = [configuration.reader for configuration in ready]
+        results = take_turns(readers, self.options.repeats, stopped=self._note, until=began + seconds, done=done)
+        for configuration in ready:
+            if isinstance(configuration.reader, PillowReader) and configuration.reader.refused:
+                refused = sorted(configuration.reader.refused)
+                self._note(configuration.reader.name, f"{len(refused)} files left out, the first: {refused[0]}")
+        return [
+            configuration.measurement(state, results[configuration.reader.name], self.options.batch_size)
+            for configuration in ready
+            if configuration.reader.name in results
+        ]
+
+    def _note(self, name: str, why: str) -> None:
+        self.notes.append(f"{name}: {why}")
+
+    def _configurations(self, state: str) -> list[_Configuration]:
+        """Return what can be measured in a state; note what cannot."""
+        found = []
+        cold = state == "cold"
+        if cold and not page_cache.can_drop():
+            self._note("cold", "not measured: only Linux drops files from the page cache without root")
+            return []
+        if cold and self.local is None:
+            self._note("cache, cold", f"not measured: {self.store.location} is not a local folder")
+        for name, mask in self.masks.items():
+            hot = self.store.hot is not None and set(mask.channels) <= set(self.store.hot.channels.channels)
+            if cold and hot:
+                self._note(f"{name}, cold", "not measured: these channels are read from the hot copy, which is mapped")
+            if cold and (hot or self.local is None):
+                continue
+            found += self._of_mask(name, mask, state, hot=hot)
+        pillow = self._of_source(state)
+        return found if pillow is None else [*found, pillow]
+
+    def _of_mask(self, name: str, mask: ChannelMask, state: str, *, hot: bool) -> list[_Configuration]:
+        dataset = self.dataset.with_channels(mask)
+        in_memory = dataset.n_bytes(np.arange(len(dataset))) / len(dataset)
+        most = max(1, int(MEMORY / max(1.0, in_memory)))
+        size = in_memory if hot else dataset.bytes_per_image
+        configurations = []
+        for order in ORDERS:
+            if order not in self.options.orders:
+                continue
+            reader = CacheReader(
+                f"{name}, {order}, {state}",
+                units_of(dataset.row_groups, order, most, seed=self.options.seed, once=state == "cold"),
+                self._shards if state == "cold" else None,
+                dataset=dataset,
+                order=order,
+                batch_size=self.options.batch_size,
+                seed=self.options.seed,
+            )
+            configurations.append(
+                _Configuration(
+                    reader=reader,
+                    channels=name,
+                    n_channels=len(mask),
+                    order=order,
+                    hot=hot,
+                    bytes_per_image=size,
+                )
+            )
+        return configurations
+
+    def _of_source(self, state: str) -> _Configuration | None:
+        """Return Pillow's configuration."""
+        tree = self.tree
+        if tree is None:
+            return None
+        units = units_of(self.dataset.row_groups, "groups", _MOST_FILES, seed=self.options.seed)
+        known = {file.path for files in tree.splits.values() for file in files}
+        for item in np.concatenate(units).tolist():
+            if self._path(item) not in known:
+                msg = f"{tree.root}: has no {self._path(item)}; expected the source that {self.store.location} is of"
+                raise StoreError(msg)
+        files: Files | None = None
+        if state == "cold":
+            whole = [tree.root] if tree.root.is_file() else None
+            if whole is None and not (tree.root / self._path(0)).is_file():
+                self._note("Pillow, cold", f"not measured: {tree.root} is neither a folder nor a file here")
+                return None
+            files = lambda items: whole or [tree.root / self._path(item) for item in items.tolist()]  # noqa: E731
+        reader = PillowReader(
+            f"{PILLOW}, {state}", units, files, paths=self._path, source=tree.reader, threads=self.options.threads
+        )
+        return _Configuration(reader=reader, channels="", n_channels=0, order="groups", hot=False, bytes_per_image=0)
+
+    def _path(self, item: int) -> str:
+        return self.split.source_path(int(self.dataset.slots[item]))
+
+    def _shards(self, items: Items) -> list[Path]:
+        """Return the shard files that items lie in."""
+        if self.local is None:
+            return []
+        groups = np.unique(self.dataset.row_groups[items])
+        files = []
+        for name, array in self.split.coefficient_arrays.items():
+            shards = np.unique(groups // array.geometry.groups_per_shard).tolist()
+            files += [self.local / self.split.name / name / array.geometry.shard_key(shard) for shard in shards]
+        return files
+
+
+def units_of(row_groups: npt.NDArray[np.intp], order: str, most: int, *, seed: int, once: bool = False) -> list[Items]:
+    """Return what a pass may read, the first first: whole row groups, or single samples.
+
+    Parameters
+    ----------
+    row_groups : (samples,) intp
+        Row group of each item, not falling.
+    order : str
+        ``"stored"``: row groups from the front; ``"groups"``: in random order; ``"samples"``: single items, first one
+        of each row group, then a second of each, always in random order.
+    most : int
+        Items in all units together, at most, but for the first unit.
+    seed : int
+        Of the order.
+    once : bool
+        For ``"samples"``: one of each row group only, so that no chunk is read twice.
+    """
+    generator = np.random.default_rng(seed)
+    groups = np.split(np.arange(len(row_groups)), np.flatnonzero(np.diff(row_groups)) + 1)
+    if order == "samples":
+        key = generator.permutation(len(row_groups))
+        mixed = np.lexsort((key, row_groups))  # inside each row group in random order
+        starts = np.cumsum([0, *map(len, groups[:-1])])
+        rank = np.arange(len(row_groups)) - np.repeat(starts, list(map(len, groups)))
+        chosen = mixed[np.lexsort((key[mixed], rank))][: min(most, len(groups) if once else most)]
+        return list(chosen[:, None])
+    if order == "groups":
+        groups = [groups[i] for i in generator.permutation(len(groups))]
+    fit = int(np.searchsorted(np.cumsum([len(group) for group in groups]), most, side="right"))
+    return groups[: max(1, fit)]
+
+
+def memory_bandwidth() -> float:
+    """Return the bytes a second that one thread copies from memory to memory: the best of a few copies."""
+    source, target = np.ones(_COPIED, dtype=np.uint8), np.zeros(_COPIED, dtype=np.uint8)
+    taken = []
+    for _ in range(5):
+        start = time.perf_counter()
+        np.copyto(target, source)
+        taken.append(time.perf_counter() - start)
+    return _COPIED / min(taken)
+
+
+def _masks(wanted: Sequence[ChannelMask | str | Path], store: Store) -> dict[str, ChannelMask]:
+    """Return masks by the names that tables have for them."""
+    held = ChannelMask.of(getattr(store.metadata, "channels", ALL_CHANNELS), name="all held")
+    if not wanted:
+        presets = [ChannelMask.preset(name) for name in MASKS]
+        fitting = [mask for mask in presets if set(mask.channels) <= set(held.channels)]
+        return {mask.name: mask for mask in fitting or [held]}
+    found: dict[str, ChannelMask] = {}
+    for given in wanted:
+        mask = ChannelMask.load(given)
+        name = mask.name if isinstance(given, ChannelMask) or mask.name == given else Path(given).name
+        found[str(given) if found.get(name, mask) != mask else name] = mask
+    return found
