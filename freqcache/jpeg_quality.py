@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from freqcache.quantization import ijg_table
+
+_UNSCALED: Final = 50
+"""Quality whose tables are those of Annex K.1 themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +51,9 @@ def estimate_quality(luma: npt.NDArray[Any], chroma: Sequence[npt.NDArray[Any]] 
     -------
     QualityEstimate
         Exact where every table is that of one and the same quality. Otherwise the quality whose tables have the least
-        mean ``|log(step / IJG step)|`` over all steps given; the lower one of equals. Coarse and fine steps count
-        alike.
+        weighted mean of ``|log(step / IJG step)|`` over all steps given, the lower one of equals. A frequency's weight
+        is ``1 / step`` of Annex K.1, since the steps there are in proportion to what the eye does not see: tables that
+        are flat, as Photoshop's, are judged by their low frequencies above all.
 
     Raises
     ------
@@ -61,7 +65,8 @@ def estimate_quality(luma: npt.NDArray[Any], chroma: Sequence[npt.NDArray[Any]] 
         msg = f"expected tables of 64 positive steps, found shape {tables.shape[1:]}, smallest step {tables.min()}"
         raise ValueError(msg)
     known = _known()[:, [0, *[1] * len(chroma)]]
-    distances = np.abs(np.log(tables) - np.log(known)).mean(axis=(1, 2))
+    weights = 1 / known[_UNSCALED - 1]
+    distances = (np.abs(np.log(tables) - np.log(known)) * weights).sum(axis=(1, 2))
     nearest = int(distances.argmin())
     return QualityEstimate(quality=nearest + 1, exact=bool(np.array_equal(tables, known[nearest])))
 

@@ -27,11 +27,9 @@ def words(report: BenchReport, name: str) -> str:
 
 def _lines(report: BenchReport, name: str) -> Iterator[str]:
     yield f"{name}: a {report.kind} cache, split {report.split} of {count(report.samples, 'image')}"
-    passes = {len(m.rates) for m in report.measurements}
-    repeats = f"{min(passes)} to {max(passes)}" if len(passes) > 1 else f"{max(passes, default=0)}"
     yield (
         f"batches of {report.batch_size}, {count(report.threads, 'thread')} on {count(report.cores, 'core')}; "
-        f"the median of {repeats} passes, ± half of what lies between the slowest and the fastest"
+        "medians of the passes, ± half of their range"
     )
     compared = any(report.ratio(m) is not None for m in report.measurements)
     for state, title in _STATES.items():
@@ -48,18 +46,18 @@ def _lines(report: BenchReport, name: str) -> Iterator[str]:
 
 def _table(report: BenchReport, found: list[Measurement], *, compared: bool) -> list[str]:
     head = ["channels", "order", "an image", "images/s", "±", "MB/s", "ms/batch"]
-    rows = [head + (["/ Pillow"] if compared else [])]
+    rows = [head + (["× Pillow"] if compared else [])]
     for m in found:
         ratio = report.ratio(m)
         channels = m.channels + (" (hot copy)" if m.hot else "")
         if m.channels and m.channels != str(m.n_channels):
             channels += f" ({m.n_channels})"
         cells = [
-            channels or "files, Pillow to RGB",
-            _ORDERS[m.order] if m.channels else "as row groups",
+            channels or "Pillow, to RGB",
+            _ORDERS[m.order] if m.channels else "files at random",
             in_words(round(m.bytes_per_image)),
             f"{m.rate:.0f}" if m.rate >= 100 else f"{m.rate:.1f}",
-            f"{m.spread:.0%}",
+            f"{100 * m.spread:.0f} %" if len(m.rates) > 1 else "-",
             f"{m.bytes_per_second / 1e6:.1f}",
             f"{m.seconds_per_batch * 1e3:.1f}",
         ]

@@ -6,9 +6,11 @@ transform, no copy to a device. Whatever it is compared with takes turns with it
 
 from __future__ import annotations
 
+import gc
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -92,8 +94,9 @@ def measure_reading(path: str | Path, options: BenchOptions | None = None, *, qu
     StoreError, MaskError, BuildError
         If the store, a mask or the source cannot be read, or the source does not hold the store's files.
     """
-    began = time.perf_counter()
-    return _Bench(path, options or BenchOptions()).run(began, quiet=quiet)
+    bench = _Bench(path, options or BenchOptions())
+    bench.compile()
+    return bench.run(time.perf_counter(), quiet=quiet)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,15 +147,23 @@ class _Bench:
         self.tree = None if options.source is None else list_source(options.source)
         self.notes: list[str] = []
 
+    def compile(self) -> None:
+        """Read a sample with every mask: kernels are compiled and kept on a machine's first run, which takes long."""
+        for mask in self.masks.values():
+            self.dataset.with_channels(mask).read_batch([0])
+
     def run(self, began: float, *, quiet: bool) -> BenchReport:
         """Measure."""
         options = self.options
         states = [state for state in STATES if state in options.states]
         everything = {state: self._configurations(state) for state in states}
         measurements: list[Measurement] = []
-        with progress(
-            sum(map(len, everything.values())) * options.repeats, "measuring", unit="passes", quiet=quiet
-        ) as bar:
+        with (
+            _frozen_objects(),
+            progress(
+                sum(map(len, everything.values())) * options.repeats, "measuring", unit="passes", quiet=quiet
+            ) as bar,
+        ):
             for number, (state, configurations) in enumerate(everything.items()):
                 left = max(0.0, began + options.seconds - time.perf_counter())
                 measurements += self._measure(configurations, state, left / (len(states) - number), bar.update)
@@ -177,8 +188,8 @@ class _Bench:
     ) -> list[Measurement]:
         """Let all configurations of a state take turns."""
         began = time.perf_counter()
-        # Settling takes up to about as long as one pass and a half.
-        each = seconds / max(1, len(configurations)) / (self.options.repeats + 1.5)
+        # Settling takes as long as up to two passes and a half.
+        each = seconds / max(1, len(configurations)) / (self.options.repeats + 2.5)
         ready = []
         for configuration in configurations:
             try:
@@ -192,6 +203,11 @@ class _Bench:
             if isinstance(configuration.reader, PillowReader) and configuration.reader.refused:
                 refused = sorted(configuration.reader.refused)
                 self._note(configuration.reader.name, f"{len(refused)} files left out, the first: {refused[0]}")
+        fewest = min(map(len, results.values()), default=self.options.repeats)
+        if fewest < self.options.repeats:
+            self._note(
+                state, f"the time sufficed for {fewest} of the {self.options.repeats} passes; give more seconds for all"
+            )
         return [
             configuration.measurement(state, results[configuration.reader.name], self.options.batch_size)
             for configuration in ready
@@ -286,6 +302,17 @@ class _Bench:
             shards = np.unique(groups // array.geometry.groups_per_shard).tolist()
             files += [self.local / self.split.name / name / array.geometry.shard_key(shard) for shard in shards]
         return files
+
+
+@contextmanager
+def _frozen_objects() -> Iterator[None]:
+    """Leave what exists already to no garbage collection: there is one before each pass, and torch has many objects."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def units_of(row_groups: npt.NDArray[np.intp], order: str, most: int, *, seed: int, once: bool = False) -> list[Items]:
