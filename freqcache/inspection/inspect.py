@@ -73,13 +73,16 @@ def _split_report(
     split: FixedSplit | NativeSplit, samples: SampleValues, held: ChannelMask, folder: Path | None
 ) -> SplitReport:
     arrays, storage = describe_storage(split, held)
-    lengths = np.bincount(split.row_groups)
+    _ = split.row_groups  # checks them
+    lengths = np.diff(split.values("row_group_start"))
     return SplitReport(
         name=split.name,
         slots=split.metadata.slots,
         absent=split.metadata.slots - len(split),
         row_groups=len(lengths),
-        row_group_slots=(int(lengths.min()), int(np.median(lengths)), int(lengths.max())),
+        row_group_slots=(int(lengths.min()), int(np.median(lengths)), int(lengths.max()))
+        if len(lengths)
+        else (0, 0, 0),
         grid=split.grid if isinstance(split, FixedSplit) else None,
         arrays=arrays,
         storage=storage,

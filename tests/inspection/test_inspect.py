@@ -17,7 +17,7 @@ from PIL import Image
 import freqcache
 from freqcache.errors import StoreError
 from freqcache.extraction import ExtractionOptions
-from freqcache.inspection import StoreReport, inspect_store
+from freqcache.inspection import StorageReport, StoreReport, inspect_store
 from freqcache_formats import ALL_CHANNELS, ChannelMask
 
 KINDS = {"native": freqcache.BuildOptions(), "fixed": freqcache.BuildOptions(size=48)}
@@ -141,6 +141,13 @@ def test_bytes_of_channels_groups_and_presets(folder: Path, kind: str) -> None:
         assert storage.band(component, "high") == total[here & (sums >= 8)].sum()
     assert storage.band(None, None) == total.sum()
     assert 0 < storage.coefficients - total.sum() < 0.9 * storage.coefficients  # digests and indexes are no channel's
+
+
+def test_a_store_of_some_channels_has_the_presets_it_holds() -> None:
+    held = ChannelMask.preset("24")
+    storage = StorageReport(samples=2, coefficients=9999, channels={str(channel): 10 for channel in held.channels})
+    assert storage.presets == {"6": 60, "24": 240, "32": None, "48": None, "64": None, "192": None}
+    assert (storage.band("Y", None), storage.band("Cb", None), storage.band(None, "low")) == (160, 40, 200)
 
 
 def test_samples_are_what_pillow_sees_in_the_files(folder: Path, kind: str) -> None:
