@@ -19,6 +19,7 @@ import numpy.typing as npt
 from freqcache.benchmarking import page_cache
 from freqcache.benchmarking.page_cache import NotDroppedError
 from freqcache.benchmarking.passes import Pass, StoppedError, timed
+from freqcache.benchmarking.units import Items
 from freqcache.dataset import FrequencyDataset
 from freqcache.errors import SourceError
 from freqcache.loading.loader import FrequencyLoader
@@ -32,7 +33,6 @@ MEMORY: Final = 256 << 20
 _AHEAD: Final = 0
 """Batches made ahead: none, so that no thread reads but those that were asked for."""
 
-Items = npt.NDArray[np.intp]
 Files = Callable[[Items], Sequence[Path]]
 """Returns the files that reading some items reads from."""
 

@@ -16,65 +16,24 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from freqcache.benchmarking import page_cache
+from freqcache.benchmarking.memory import memory_bandwidth
+from freqcache.benchmarking.options import ORDERS, STATES, BenchOptions, named_masks
 from freqcache.benchmarking.passes import Pass, StoppedError, take_turns
-from freqcache.benchmarking.readers import MEMORY, CacheReader, Files, Items, PillowReader, Reader
+from freqcache.benchmarking.readers import MEMORY, CacheReader, Files, PillowReader, Reader
 from freqcache.benchmarking.report import PILLOW, BenchReport, Measurement
+from freqcache.benchmarking.units import Items, units_of
 from freqcache.dataset import FrequencyDataset
 from freqcache.errors import StoreError
 from freqcache.progress import progress
 from freqcache.sources import list_source
-from freqcache.store import Store, open_store
+from freqcache.store import open_store
 from freqcache.store.places import LocalPlace
-from freqcache_formats.channels import ALL_CHANNELS
 from freqcache_formats.mask import ChannelMask
 
-ORDERS: Final = ("stored", "groups", "samples")
-STATES: Final = ("warm", "cold")
-MASKS: Final = ("6", "24", "64", "192")
 _MOST_FILES: Final = 20_000
 """Files that a pass of Pillow's may read, at most: none of them takes memory for long."""
-
-_COPIED: Final = 64 << 20
-"""Bytes that are copied for the yardstick: more than processors' caches hold."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchOptions:
-    """What is measured, and for how long.
-
-    Attributes
-    ----------
-    channels : sequence of ChannelMask, preset names or paths of mask.json
-        Masks; by default the presets 6, 24, 64 and 192, those of them that the store holds.
-    orders, states : sequence of str
-        Of :data:`ORDERS` and :data:`STATES`.
-    split : str, optional
-        By default ``train``, or the first.
-    source : path, optional
-        Where the cache's images came from, to measure Pillow on them.
-    threads, batch_size : int
-        Row groups, or files, read at a time; samples in a batch.
-    repeats : int
-        Passes of each configuration.
-    seconds : float
-        About so much is spent in all; passes are made short for it, and left out where that does not suffice.
-    seed : int
-        Of the orders.
-    """
-
-    channels: Sequence[ChannelMask | str | Path] = ()
-    orders: Sequence[str] = ORDERS
-    states: Sequence[str] = STATES
-    split: str | None = None
-    source: str | Path | None = None
-    threads: int = 1
-    batch_size: int = 64
-    repeats: int = 5
-    seconds: float = 60.0
-    seed: int = 0
 
 
 def measure_reading(path: str | Path, options: BenchOptions | None = None, *, quiet: bool = False) -> BenchReport:
@@ -136,7 +95,7 @@ class _Bench:
         self.options = options
         store = open_store(path)
         split = options.split or ("train" if "train" in store.splits else store.splits[0])
-        self.masks = _masks(options.channels, store)
+        self.masks = named_masks(options.channels, store)
         first = next(iter(self.masks.values()))
         self.dataset = FrequencyDataset(path, split=split, channels=first, threads=options.threads)
         if not len(self.dataset):
@@ -313,61 +272,3 @@ def _frozen_objects() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-def units_of(row_groups: npt.NDArray[np.intp], order: str, most: int, *, seed: int, once: bool = False) -> list[Items]:
-    """Return what a pass may read, the first first: whole row groups, or single samples.
-
-    Parameters
-    ----------
-    row_groups : (samples,) intp
-        Row group of each item, not falling.
-    order : str
-        ``"stored"``: row groups from the front; ``"groups"``: in random order; ``"samples"``: single items, first one
-        of each row group, then a second of each, always in random order.
-    most : int
-        Items in all units together, at most, but for the first unit.
-    seed : int
-        Of the order.
-    once : bool
-        For ``"samples"``: one of each row group only, so that no chunk is read twice.
-    """
-    generator = np.random.default_rng(seed)
-    groups = np.split(np.arange(len(row_groups)), np.flatnonzero(np.diff(row_groups)) + 1)
-    if order == "samples":
-        key = generator.permutation(len(row_groups))
-        mixed = np.lexsort((key, row_groups))  # inside each row group in random order
-        starts = np.cumsum([0, *map(len, groups[:-1])])
-        rank = np.arange(len(row_groups)) - np.repeat(starts, list(map(len, groups)))
-        chosen = mixed[np.lexsort((key[mixed], rank))][: min(most, len(groups) if once else most)]
-        return list(chosen[:, None])
-    if order == "groups":
-        groups = [groups[i] for i in generator.permutation(len(groups))]
-    fit = int(np.searchsorted(np.cumsum([len(group) for group in groups]), most, side="right"))
-    return groups[: max(1, fit)]
-
-
-def memory_bandwidth() -> float:
-    """Return the bytes a second that one thread copies from memory to memory: the best of a few copies."""
-    source, target = np.ones(_COPIED, dtype=np.uint8), np.zeros(_COPIED, dtype=np.uint8)
-    taken = []
-    for _ in range(5):
-        start = time.perf_counter()
-        np.copyto(target, source)
-        taken.append(time.perf_counter() - start)
-    return _COPIED / min(taken)
-
-
-def _masks(wanted: Sequence[ChannelMask | str | Path], store: Store) -> dict[str, ChannelMask]:
-    """Return masks by the names that tables have for them."""
-    held = ChannelMask.of(getattr(store.metadata, "channels", ALL_CHANNELS), name="all held")
-    if not wanted:
-        presets = [ChannelMask.preset(name) for name in MASKS]
-        fitting = [mask for mask in presets if set(mask.channels) <= set(held.channels)]
-        return {mask.name: mask for mask in fitting or [held]}
-    found: dict[str, ChannelMask] = {}
-    for given in wanted:
-        mask = ChannelMask.load(given)
-        name = mask.name if isinstance(given, ChannelMask) or mask.name == given else Path(given).name
-        found[str(given) if found.get(name, mask) != mask else name] = mask
-    return found

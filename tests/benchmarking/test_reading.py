@@ -12,8 +12,10 @@ from photographs import write_tree
 
 import freqcache
 from freqcache.benchmarking import page_cache
+from freqcache.benchmarking.options import BenchOptions
 from freqcache.benchmarking.page_cache import NotDroppedError
-from freqcache.benchmarking.reading import BenchOptions, measure_reading, units_of
+from freqcache.benchmarking.reading import measure_reading
+from freqcache.benchmarking.units import units_of
 from freqcache.errors import StoreError
 from freqcache_formats import ChannelMask
 

@@ -71,7 +71,8 @@ def command(
     is told, and how far they lie apart. Cold means dropped from this system's page cache; a disk, or the host of a
     virtual machine, may still hold the bytes in its memory. Nothing is written.
     """
-    from freqcache.benchmarking.reading import ORDERS, STATES, BenchOptions, measure_reading
+    from freqcache.benchmarking.options import ORDERS, STATES, BenchOptions
+    from freqcache.benchmarking.reading import measure_reading
 
     options = BenchOptions(
         channels=channels,
