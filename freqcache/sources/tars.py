@@ -25,6 +25,7 @@ from freqcache.sources.tree import SourceTree
 
 _BLOCK: Final = tarfile.BLOCKSIZE
 _MAGIC: Final = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "unxz", b"(\xb5": "unzstd"}
+_LONGEST_LABEL: Final = 1 << 24
 _IMAGES: Final = frozenset(suffix[1:] for suffix in IMAGE_SUFFIXES)
 
 
@@ -127,6 +128,9 @@ def _take_label(sample: _Sample, extension: str, member: tarfile.TarInfo, descri
         return
     if extension == "cls" and sample.text_from == "cls":
         sample.problem = "two classes in one sample: it has .cls twice"
+        return
+    if member.size > _LONGEST_LABEL:
+        sample.problem = f".{extension}: too long for a class ({member.size} bytes)"
         return
     try:
         text = label_of(extension, os.pread(descriptor, member.size, member.offset_data))

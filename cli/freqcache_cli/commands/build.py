@@ -85,7 +85,7 @@ def command(
       a folder that save_to_disk of Hugging Face datasets wrote.
 
     A build that was interrupted goes on when the same command is given again.
-    """
+    """  # noqa: D301  (click's mark is the character itself)
     from freqcache.building import BuildOptions, build
     from freqcache.extraction import ExtractionOptions
     from freqcache.jpeg import Limits
