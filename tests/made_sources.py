@@ -1,4 +1,4 @@
-"""Makes the kinds of sources that are no folders from a folder of images: tars, Parquet files, saved datasets, a manifest.
+"""Makes the kinds of sources that are no folders from a folder of images: tars, Parquet, saved datasets, manifests.
 
 Each holds the files in the order in which a folder is listed, so that stores of them are comparable without shuffling.
 """
@@ -105,9 +105,9 @@ def write_saved(folder: Path, out: Path, *, per_batch: int = 3) -> Path:
     for split in splits:
         (out / split).mkdir(parents=True)
         table = table_of([(name, path) for s, name, path in listed if s == split], classes)
-        with pa.OSFile(str(out / split / "data-00000-of-00001.arrow"), "wb") as file:
-            with pa.ipc.new_stream(file, table.schema) as stream:
-                stream.write_table(table, max_chunksize=per_batch)
+        path = str(out / split / "data-00000-of-00001.arrow")
+        with pa.OSFile(path, "wb") as file, pa.ipc.new_stream(file, table.schema) as stream:
+            stream.write_table(table, max_chunksize=per_batch)
         state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_split": split}
         (out / split / "state.json").write_text(json.dumps(state))
     (out / "dataset_dict.json").write_text(json.dumps({"splits": splits}))
@@ -122,7 +122,7 @@ def items_of(folder: Path, *, names: bool = False) -> Iterator[freqcache.Item]:
 
 
 def content(store: Path) -> dict[str, bytes]:
-    """Return the files of a store but those that hold names or sizes of the source: what must not depend on its kind."""
+    """Return the files of a store but those that hold the source's names: what must not depend on its kind."""
     skipped = ("source_path", "source_path_offset")
     found = {path.relative_to(store): path for path in sorted(store.rglob("*")) if path.is_file()}
     return {

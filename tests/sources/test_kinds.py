@@ -69,7 +69,7 @@ def test_what_is_not_there(tmp_path: Path, name: str, message: str) -> None:
 
 
 def test_urls_are_not_downloaded() -> None:
-    with pytest.raises(BuildError, match="s3://bucket/x.tar: is a URL; a build reads local files"):
+    with pytest.raises(BuildError, match=r"s3://bucket/x.tar: is a URL; a build reads local files"):
         list_source("s3://bucket/x.tar")
 
 
@@ -93,7 +93,7 @@ def test_a_folder_with_class_folders_stays_one(tmp_path: Path) -> None:
 def test_two_kinds_of_containers_are_ambiguous(tmp_path: Path) -> None:
     tar(tmp_path / "a.tar")
     file(tmp_path / "data" / "a.parquet")
-    with pytest.raises(BuildError, match="holds both .tar and .parquet files"):
+    with pytest.raises(BuildError, match=r"holds both .tar and .parquet files"):
         list_source(tmp_path)
 
 

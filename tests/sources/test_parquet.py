@@ -123,7 +123,7 @@ def test_files_must_agree_on_the_classes(tmp_path: Path) -> None:
     columns = {"image": structs([b"x"]), "label": [0]}
     for number, names in enumerate((["a", "b"], ["b", "a"])):
         write(tmp_path / f"{number}.parquet", columns, {"label": {"_type": "ClassLabel", "names": names}})
-    with pytest.raises(BuildError, match="1.parquet: names other classes than the file before it"):
+    with pytest.raises(BuildError, match=r"1.parquet: names other classes than the file before it"):
         list_source(tmp_path)
 
 
@@ -138,7 +138,7 @@ def test_damaged_files_are_one_line(folder: Path, tmp_path: Path) -> None:
     (path,) = (made / "data").glob("train-*")
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(BuildError, match="train-00000-of-00001.parquet: is damaged, or no Parquet file"):
+    with pytest.raises(BuildError, match=r"train-00000-of-00001.parquet: is damaged, or no Parquet file"):
         list_source(made)
 
 
@@ -210,15 +210,13 @@ def test_saved_datasets_that_are_not_whole(
 def test_damaged_or_compressed_arrow_files_are_refused(folder: Path, tmp_path: Path) -> None:
     made = write_saved(folder, tmp_path / "made")
     path = made / "train" / "data-00000-of-00001.arrow"
-    with pa.memory_map(str(path)) as file:
-        table = pa.ipc.open_stream(file).read_all()
     data = path.read_bytes()
+    table = pa.ipc.open_stream(data).read_all()  # not mapped: the file is truncated next
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(BuildError, match="is damaged, or no Arrow stream"):
         list_source(made)
-    with pa.OSFile(str(path), "wb") as file:
-        options = pa.ipc.IpcWriteOptions(compression="zstd")
-        with pa.ipc.new_stream(file, table.schema, options=options) as stream:
-            stream.write_table(table)
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema, options=options) as stream:
+        stream.write_table(table)
     with pytest.raises(BuildError, match="is compressed; load it and save_to_disk again"):
         list_source(made)

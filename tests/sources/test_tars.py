@@ -159,10 +159,10 @@ def test_splits_are_in_the_names_or_the_folders(tmp_path: Path) -> None:
         "valid/000.tar/0.jpg",
     ]
     (tmp_path / "others.tar").write_bytes((tmp_path / "train/000.tar").read_bytes())
-    with pytest.raises(BuildError, match="the name train/000.tar says its split and others.tar does not"):
+    with pytest.raises(BuildError, match=r"the name train/000.tar says its split and others.tar does not"):
         list_source(tmp_path)
     (tmp_path / "others.tar").rename(tmp_path / "train-test-0.tar")
-    with pytest.raises(BuildError, match="train-test-0.tar: its name means the splits test and train"):
+    with pytest.raises(BuildError, match=r"train-test-0.tar: its name means the splits test and train"):
         list_source(tmp_path)
 
 
@@ -173,7 +173,7 @@ def test_a_tar_that_is_cut_off_is_refused(tmp_path: Path, cut: int) -> None:
     data = whole.read_bytes()
     assert list_source(whole)
     whole.write_bytes(data[:cut])
-    with pytest.raises(BuildError, match="one.tar: is (damaged|not whole)"):
+    with pytest.raises(BuildError, match=r"one.tar: is (damaged|not whole)"):
         list_source(whole)
 
 
@@ -189,7 +189,7 @@ def test_a_tar_with_a_damaged_header_is_refused(tmp_path: Path) -> None:
 def test_what_cannot_be_read_at_a_place_is_refused(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "one.tar", [("0.jpg", b"0"), ("0.cls", b"2")])
     (tmp_path / "zipped.tar").write_bytes(gzip.compress(path.read_bytes()))
-    with pytest.raises(BuildError, match="is compressed, and .* unpack it first .gunzip"):
+    with pytest.raises(BuildError, match=r"is compressed, and .* unpack it first .gunzip"):
         list_source(tmp_path / "zipped.tar")
     sparse = tarfile.TarInfo("1.jpg")
     sparse.type = tarfile.GNUTYPE_SPARSE
@@ -215,10 +215,10 @@ def test_a_tar_that_changes_ends_the_build(tmp_path: Path) -> None:
     tree = list_source(path)
     (file,) = tree.splits[UNSPLIT]
     os.utime(path, ns=(0, file.mtime_ns + 1))
-    with pytest.raises(BuildError, match="one.tar: this file of the source has changed"):
+    with pytest.raises(BuildError, match=r"one.tar: this file of the source has changed"):
         tree.reader.read(file)
     path.unlink()
-    with pytest.raises(BuildError, match="one.tar: this file of the source can no longer be opened"):
+    with pytest.raises(BuildError, match=r"one.tar: this file of the source can no longer be opened"):
         tree.reader.read(file)
 
 
