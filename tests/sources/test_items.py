@@ -153,6 +153,7 @@ def test_two_builds_do_not_share_a_spool(folder: Path, tmp_path: Path) -> None:
 
 def test_a_full_disk_is_one_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     message = r"spool.partial: .* No space left on device; it needs as much space as all"
-    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(BuildError, match=message):
+    with Path("/dev/full").open("wb", buffering=0) as full:
         monkeypatch.setattr(Spool, "_begin", lambda self: full)
-        freqcache.build(items_of(folder), tmp_path / "out.zarr", workers=1, quiet=True)
+        with pytest.raises(BuildError, match=message):
+            freqcache.build(items_of(folder), tmp_path / "out.zarr", workers=1, quiet=True)
