@@ -71,6 +71,7 @@ def list_saved(folder: Path) -> SourceTree:
 def _entries(container: Container, stream: Any, columns: Columns, content: Any) -> Iterator[Entry]:
     row = 0
     for batch in stream:
+        batch.validate(full=True)  # the offsets, not the images: a damaged offset would lead outside of the file
         image = batch.column(columns.image)
         nested = columns.data != columns.image
         data = image.field("bytes") if nested else image

@@ -77,7 +77,7 @@ def find_columns(schema: pa.Schema, where: str) -> Columns:
     images = [name for name in types if _is_image(types[name])]
     image = _only([n for n in images if marked.get(n) == "Image"] or images, _IMAGE_NAMES, "images", where, types)
     labels = [name for name in types if _is_label(types[name])]
-    with_names = [name for name in labels if marked.get(name) == "ClassLabel"]
+    with_names = [name for name in labels if marked.get(name) == "ClassLabel" and _is_integer(types[name])]
     usual = [name for name in labels if name in _LABEL_NAMES]
     label = _only(with_names or usual, _LABEL_NAMES, "labels", where, types)
     nested = {field.name for field in types[image]} if _is_struct(types[image]) else set()
@@ -174,4 +174,9 @@ def _is_image(kind: Any) -> bool:
 
 
 def _is_label(kind: Any) -> bool:
-    return str(kind) in ("string", "large_string") or str(kind).removeprefix("u") in ("int8", "int16", "int32", "int64")
+    text = str(kind)
+    return text in ("string", "large_string") or text.startswith("dictionary<values=string") or _is_integer(kind)
+
+
+def _is_integer(kind: Any) -> bool:
+    return str(kind).removeprefix("u") in ("int8", "int16", "int32", "int64")

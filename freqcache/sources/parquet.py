@@ -85,13 +85,14 @@ def _list_rows(path: Path, container: Container, file: Any, columns: Columns, li
     for group in range(file.num_row_groups):
         try:
             table = file.read_row_group(group, columns=wanted)
+            table.validate(full=True)
+            size = _mean_size(file.metadata.row_group(group), columns.data)
         except UNREADABLE as error:
             msg = f"{path}: row group {group} cannot be read: {error}"
             raise BuildError(msg) from error
         paths = [None] * len(table)
         if columns.path:
             paths = [image and image["path"] for image in table.column(columns.image).to_pylist()]
-        size = _mean_size(file.metadata.row_group(group), columns.data)
         for (name, problem), image_path in zip(
             classes_of(table.column(columns.label).to_pylist(), columns.classes), paths, strict=True
         ):

@@ -159,7 +159,7 @@ def _members(path: Path, descriptor: int) -> Iterator[tarfile.TarInfo]:
                 archive.members.clear()  # type: ignore[attr-defined]  # a million of them would take gigabytes
                 yield member
             end = os.pread(descriptor, _BLOCK, archive.offset)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError) as error:  # ValueError: numbers of pax headers
         msg = f"{path}: is damaged, cut off, or no tar file: {error}"
         raise BuildError(msg) from error
     except OSError as error:

@@ -3,8 +3,8 @@
     python tests/benchmarks/bench_sources.py FOLDER WORK --passes 5
 
 FOLDER is a source folder; WORK gets the same images in the other kinds, and a store that is thrown away. On one core
-and from a warm page cache, whole native builds by one worker take turns. Then it is shown what reading alone costs, in the
-listing's order and in that of a build: the reason why Parquet is spooled. Prints Markdown tables.
+and from a warm page cache, whole native builds by one worker take turns. Then it is shown what reading alone costs, in
+the listing's order and in that of a build: the reason why Parquet is spooled. Prints Markdown tables.
 """
 
 from __future__ import annotations

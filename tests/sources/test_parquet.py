@@ -93,6 +93,18 @@ def test_the_schema_says_the_classes(tmp_path: Path) -> None:
     assert tree.reader.read(files[5]) == b"v"
 
 
+def test_plain_columns_will_do(tmp_path: Path) -> None:
+    """Binary images, and labels as pandas has categories, with metadata that claim more than there is."""
+    labels = pa.array(["x", None, "y"]).dictionary_encode()
+    features = {"label": {"_type": "ClassLabel", "names": ["a", "b"]}}
+    columns = {"id": ["1", "2", "3"], "photo": pa.array([b"1", b"22", b"333"]), "label": labels}
+    tree = list_source(write(tmp_path / "some.parquet", columns, features))
+    files = tree.splits[UNSPLIT]
+    assert tree.classes == ("x", "y")
+    assert [file.problem for file in files] == ["", "no label", ""]
+    assert [tree.reader.read(file) for file in files] == [b"1", b"22", b"333"]
+
+
 def test_rows_without_an_image_are_in_the_ledger(folder: Path, tmp_path: Path) -> None:
     image = (folder / "train" / "ant" / "0.jpg").read_bytes()
     path = write(tmp_path / "some.parquet", {"image": structs([image, None, b"no"]), "label": ["a", "a", ""]})
@@ -219,4 +231,18 @@ def test_damaged_or_compressed_arrow_files_are_refused(folder: Path, tmp_path: P
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema, options=options) as stream:
         stream.write_table(table)
     with pytest.raises(BuildError, match="is compressed; load it and save_to_disk again"):
+        list_source(made)
+
+
+@pytest.mark.parametrize("value", [-1, 1 << 30])
+def test_places_outside_of_an_arrow_file_are_refused(folder: Path, tmp_path: Path, value: int) -> None:
+    made = write_saved(folder, tmp_path / "made")
+    path = made / "train" / "data-00000-of-00001.arrow"
+    content = pa.py_buffer(path.read_bytes())
+    offsets = pa.ipc.open_stream(content).read_next_batch().column("image").field("bytes").buffers()[1]
+    data = bytearray(path.read_bytes())
+    start = offsets.address - content.address + 4
+    data[start : start + 4] = value.to_bytes(4, "little", signed=True)
+    path.write_bytes(data)
+    with pytest.raises(BuildError, match="is damaged, or no Arrow stream"):
         list_source(made)
