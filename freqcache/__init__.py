@@ -1,7 +1,7 @@
 """freqcache: learning in the frequency domain.
 
 JPEG coefficients, cached by channel in Zarr v3, for training vision models. The names below are loaded when first
-used, so that ``import freqcache`` costs nothing: ``open``, ``build``, ``make_hot``, ``FrequencyDataset``,
+used, so that ``import freqcache`` costs nothing: ``open``, ``build``, ``Item``, ``make_hot``, ``FrequencyDataset``,
 ``FrequencyLoader``, ``FrequencyBatchSampler`` and ``ChannelMask``.
 """
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from freqcache.dataset import FrequencyDataset
     from freqcache.loading.loader import FrequencyLoader
     from freqcache.loading.sampler import FrequencyBatchSampler
+    from freqcache.sources import Item
     from freqcache.store import open_store as open  # noqa: A004  (the public name; see below)
     from freqcache_formats import Channel, ChannelMask
 
@@ -28,6 +29,7 @@ __all__ = [
     "FrequencyBatchSampler",
     "FrequencyDataset",
     "FrequencyLoader",
+    "Item",
     "__version__",
     "build",
     "make_hot",
@@ -41,6 +43,7 @@ _HOMES = {
     "FrequencyBatchSampler": ("freqcache.loading.sampler", "FrequencyBatchSampler"),
     "FrequencyDataset": ("freqcache.dataset", "FrequencyDataset"),
     "FrequencyLoader": ("freqcache.loading.loader", "FrequencyLoader"),
+    "Item": ("freqcache.sources.items", "Item"),
     "build": ("freqcache.building.run", "build"),
     "make_hot": ("freqcache.building.hot", "make_hot"),
     "open": ("freqcache.store", "open_store"),

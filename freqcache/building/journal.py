@@ -108,20 +108,9 @@ class Journal:
 
     def _check(self) -> None:
         """Refuse what is not ours, and a complete store that nobody asked to replace."""
-        if not self.store.exists():
-            return
-        if not self.store.is_dir():
-            msg = f"{self.store}: exists and is not a freqcache store; it is left alone"
-            raise BuildError(msg)
-        if _is_complete(self.store):
-            if not self._overwrite:
-                self._remove_leftovers()
-                msg = f"{self.store}: exists and is complete; --overwrite replaces it"
-                raise BuildError(msg)
-            return
-        if not _is_begun(self.store) and _state(self.folder) is None:
-            msg = f"{self.store}: exists and is not a freqcache store; it is left alone"
-            raise BuildError(msg)
+        if not self._overwrite and self.store.is_dir() and _is_complete(self.store):
+            self._remove_leftovers()
+        refuse_taken(self.store, overwrite=self._overwrite)
 
     def _remove_leftovers(self) -> None:
         """Remove the journal of a build that was killed between its last act, the root metadata, and this."""
@@ -183,6 +172,30 @@ class Journal:
         _remove_hot_copy(self.store / HOT)
         for leftover in (*self.store.glob("*.partial"), *self.folder.glob("*.npz*")):
             leftover.unlink(missing_ok=True)
+
+
+def refuse_taken(store: Path, *, overwrite: bool) -> None:
+    """Refuse to build where something stands that no build made, or a complete store that nobody asked to replace.
+
+    Raises
+    ------
+    BuildError
+        If that is so.
+    """
+    try:
+        if not store.exists():
+            return
+        complete = store.is_dir() and _is_complete(store)
+        ours = complete or (store.is_dir() and (_is_begun(store) or _state(store / _FOLDER) is not None))
+    except OSError as error:
+        msg = f"{store}: cannot be written: {error.strerror}"
+        raise BuildError(msg) from error
+    if not ours:
+        msg = f"{store}: exists and is not a freqcache store; it is left alone"
+        raise BuildError(msg)
+    if complete and not overwrite:
+        msg = f"{store}: exists and is complete; --overwrite replaces it"
+        raise BuildError(msg)
 
 
 def _remove_hot_copy(hot: Path) -> None:

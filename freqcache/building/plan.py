@@ -38,7 +38,7 @@ Scan = tuple[int, ...] | str
 """What a header says: the number of blocks of each component, or the reason why the file cannot become a sample."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
     """One planned sample.
 
@@ -90,7 +90,7 @@ class SplitPlan:
         return self.groups[shard * self.groups_per_shard : (shard + 1) * self.groups_per_shard]
 
 
-def scan_files(reader: SourceReader, paths: Sequence[str], options: ExtractionOptions) -> list[Scan]:
+def scan_files(reader: SourceReader, files: Sequence[SourceFile], options: ExtractionOptions) -> list[Scan]:
     """Read the headers of some files; a worker's task.
 
     Raises
@@ -99,11 +99,14 @@ def scan_files(reader: SourceReader, paths: Sequence[str], options: ExtractionOp
         If a header is damaged and the options say that this ends the build.
     """
     scans: list[Scan] = []
-    for path in paths:
+    for file in files:
+        if file.problem:
+            scans.append(file.problem)
+            continue
         try:
-            scans.append(inspect(partial(reader.read, path), options))
+            scans.append(inspect(partial(reader.read, file), options))
         except SourceError as error:
-            end_if_damaged(path, error, options)
+            end_if_damaged(file.path, error, options)
             scans.append(str(error))
     return scans
 
@@ -132,6 +135,7 @@ def fingerprint(tree: SourceTree, options: BuildOptions) -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps(options.to_dict(), sort_keys=True).encode())
     digest.update(json.dumps(tree.classes).encode())
+    digest.update(tree.identity.encode("utf-8", "surrogateescape"))
     for split, files in tree.splits.items():
         digest.update(f"\n{split}\n".encode())
         for file in files:

@@ -20,13 +20,15 @@ import numpy as np
 
 from freqcache import __version__
 from freqcache.building.finish import write_root, write_split
-from freqcache.building.journal import Journal
+from freqcache.building.journal import Journal, refuse_taken
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
 from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, layout, plan_split, scan_files
 from freqcache.building.shard import ShardRecord, ShardTask, build_shard, is_done
 from freqcache.errors import BuildError
 from freqcache.progress import progress
-from freqcache.sources import SourceReader, SourceTree, list_source
+from freqcache.sources import Item, SourceFile, SourceReader, SourceTree, list_source
+from freqcache.sources.items import spool_items
+from freqcache.sources.spool import Spool, spooled
 from freqcache.store.durable import write_durably
 from freqcache.workers import Pool, WorkerDiedError
 from freqcache_formats.layout import Origin
@@ -35,7 +37,7 @@ _SCAN_BATCH: Final = 64
 
 
 def build(
-    source: str | Path,
+    source: str | os.PathLike[str] | Iterable[Item],
     out: str | Path,
     options: BuildOptions | None = None,
     *,
@@ -43,12 +45,14 @@ def build(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> BuildReport:
-    """Build a cache from a folder of images.
+    """Build a cache from images.
 
     Parameters
     ----------
-    source : path
-        A folder of class folders, or of train/ and val/ (test/) with class folders.
+    source : path or iterable of Item
+        A folder of class folders, or of train/ and val/ (test/) with class folders; a manifest, WebDataset tars,
+        Parquet files, or a dataset that ``save_to_disk`` wrote. Or items, which are consumed once and copied beside the
+        store while the build lasts.
     out : path
         The store to make. An unfinished build of the same files with the same options is finished.
     options : BuildOptions, optional
@@ -76,10 +80,32 @@ def build(
         msg = f"workers: expected at least 1, found {workers}"
         raise BuildError(msg)
     began = time.perf_counter()
-    tree = list_source(source)
-    out = _place(out, tree.root)
+    out = _place(out)
+    with Spool(out) as spool:
+        if isinstance(source, (str, os.PathLike)):
+            tree = list_source(source)
+            _keep_apart(out, tree.root)
+        else:
+            refuse_taken(out, overwrite=overwrite)  # before hours of spooling
+            tree = spool_items(source, spool, quiet=quiet)
+        return _build(tree, out, options, spool, began, workers=workers, overwrite=overwrite, quiet=quiet)
+
+
+def _build(
+    tree: SourceTree,
+    out: Path,
+    options: BuildOptions,
+    spool: Spool,
+    began: float,
+    *,
+    workers: int,
+    overwrite: bool,
+    quiet: bool,
+) -> BuildReport:
     with Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal, Pool(workers) as pool:
         try:
+            if tree.sequential:
+                tree = spooled(tree, spool, quiet=quiet)
             plans, refused = _plan(tree, options, pool, quiet)
             if not plans:
                 raise _nothing_left(journal, refused, tree)
@@ -100,36 +126,45 @@ def build(
             raise BuildError(msg) from error
 
 
-def _place(out: str | Path, source: Path) -> Path:
-    """Return where the store will stand, after checking that this does not touch its source."""
+def _place(out: str | Path) -> Path:
+    """Return where the store will stand."""
     if not str(out):
         msg = "the store is an empty name; expected a path"
         raise BuildError(msg)
     out = Path(out)
+    resolved = _resolve(out)
+    return resolved if out.is_symlink() or not out.name else out
+
+
+def _resolve(path: Path) -> Path:
     try:
-        resolved, root = out.resolve(), source.resolve()
+        return path.resolve()
     except (OSError, RuntimeError) as error:  # a loop of links
-        msg = f"{out}: cannot be resolved: {error}"
+        msg = f"{path}: cannot be resolved: {error}"
         raise BuildError(msg) from error
+
+
+def _keep_apart(out: Path, source: Path) -> None:
+    """Check that the store does not touch its source."""
+    resolved, root = _resolve(out), _resolve(source)
     if root.is_relative_to(resolved):
         msg = f"{out}: the store would replace its own source {source}"
         raise BuildError(msg)
     if resolved.is_relative_to(root):
         msg = f"{out}: lies inside its own source {source}; a store there would be taken for a class"
         raise BuildError(msg)
-    return resolved if out.is_symlink() or not out.name else out
 
 
 def _plan(
     tree: SourceTree, options: BuildOptions, pool: Pool, quiet: bool
 ) -> tuple[list[SplitPlan], list[LedgerEntry]]:
     """Read every header; return the plans of the splits, and the files refused already."""
-    files = [(split, file) for split, entries in tree.splits.items() for file in entries]
+    files = [(split, file) for split, listed in tree.splits.items() for file in listed]
     batches = [range(start, min(start + _SCAN_BATCH, len(files))) for start in range(0, len(files), _SCAN_BATCH)]
-    paths = [[files[i][1].path for i in batch] for batch in batches]
+    entries = [[files[i][1] for i in batch] for batch in batches]
     scans: dict[int, Scan] = {}
     with progress(len(files), "reading headers", quiet=quiet) as bar:
-        numbered = list(enumerate(paths))
+        numbered = list(enumerate(entries))
         for number, results in pool.run(partial(_scan, tree.reader, options), numbered):
             scans.update(zip(batches[number], results, strict=True))
             bar.update(len(results))
@@ -141,12 +176,14 @@ def _plan(
             refused.append(LedgerEntry(path=file.path, split=split, reason=scan))
         else:
             slots[split].append(Slot(file=file, blocks=scan))
-    return [plan_split(split, entries, options) for split, entries in slots.items() if entries], refused
+    return [plan_split(split, planned, options) for split, planned in slots.items() if planned], refused
 
 
-def _scan(reader: SourceReader, options: BuildOptions, batch: tuple[int, Sequence[str]]) -> tuple[int, list[Scan]]:
-    number, paths = batch
-    return number, scan_files(reader, paths, options.per_sample)
+def _scan(
+    reader: SourceReader, options: BuildOptions, batch: tuple[int, Sequence[SourceFile]]
+) -> tuple[int, list[Scan]]:
+    number, files = batch
+    return number, scan_files(reader, files, options.per_sample)
 
 
 def _tasks(reader: SourceReader, journal: Journal, plan: SplitPlan, options: BuildOptions) -> Iterator[ShardTask]:

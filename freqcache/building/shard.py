@@ -267,7 +267,7 @@ class _Shard:
         """Return the slot's sample, or None after an entry in the ledger."""
         options = self._task.options
         try:
-            data = self._task.reader.read(slot.file.path)
+            data = self._task.reader.read(slot.file)
         except SourceError as error:
             self._enter(slot, str(error))
             return None

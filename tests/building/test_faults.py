@@ -18,6 +18,7 @@ from build_process import SMALL, among_own_mounts, command, everything, ledger, 
 from freqcache.building import run as run_module
 from freqcache.progress import Progress
 from freqcache.progress import progress as real_progress
+from freqcache.sources import SourceFile
 from freqcache.sources.folder import FolderReader
 from freqcache_cli.main import main
 
@@ -118,11 +119,11 @@ def test_a_file_that_can_be_read_again_changes_the_layout(
     """Its size and time are the same, but shards made without it do not fit a plan that has it."""
     victim, real = source / "train" / "ant" / "0.jpg", run_module.scan_files
 
-    def refusing(reader: FolderReader, paths: list[str], options: Any) -> list[Any]:
-        scans = real(reader, paths, options)
+    def refusing(reader: FolderReader, files: list[SourceFile], options: Any) -> list[Any]:
+        scans = real(reader, files, options)
         return [
-            "cannot be read: Permission denied" if reader.root / path == victim else scan
-            for path, scan in zip(paths, scans, strict=True)
+            "cannot be read: Permission denied" if reader.root / file.path == victim else scan
+            for file, scan in zip(files, scans, strict=True)
         ]
 
     def stop(*_: object) -> None:
