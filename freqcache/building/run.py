@@ -11,7 +11,9 @@ import glob
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,11 +21,13 @@ from typing import Final
 import numpy as np
 
 from freqcache import __version__
+from freqcache.building.files import FileSource
 from freqcache.building.finish import write_root, write_split
+from freqcache.building.form import StoreForm
 from freqcache.building.journal import Journal
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
 from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, layout, plan_split, scan_files
-from freqcache.building.shard import ShardRecord, ShardTask, build_shard, is_done
+from freqcache.building.shard import SampleSource, ShardRecord, ShardTask, build_shard, is_done
 from freqcache.errors import BuildError
 from freqcache.progress import progress
 from freqcache.sources import SourceReader, SourceTree, list_source
@@ -71,36 +75,48 @@ def build(
         If the build cannot start or finish; nothing half-made can be taken for a store.
     """
     options = options or BuildOptions()
+    workers = check_workers(workers)
+    began = time.perf_counter()
+    tree = list_source(source)
+    out = place_of(out, tree.root, "a store there would be taken for a class")
+    with (
+        Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal,
+        Pool(workers) as pool,
+        resumable(out),
+    ):
+        form = StoreForm.of_build(options)
+        plans, refused = _plan(tree, options, form, pool, quiet)
+        if not plans:
+            raise _nothing_left(journal, refused, tree)
+        samples = FileSource(reader=tree.reader, options=options)
+        shards = make_shards(journal, pool, plans, samples, form, "building", quiet=quiet)
+        return _finish(journal, tree, plans, shards, refused, options, began)
+
+
+def check_workers(workers: int | None) -> int:
+    """Return a number of processes: all cores where none is given."""
     workers = (os.cpu_count() or 1) if workers is None else workers
     if workers < 1:
         msg = f"workers: expected at least 1, found {workers}"
         raise BuildError(msg)
-    began = time.perf_counter()
-    tree = list_source(source)
-    out = _place(out, tree.root)
-    with Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal, Pool(workers) as pool:
-        try:
-            plans, refused = _plan(tree, options, pool, quiet)
-            if not plans:
-                raise _nothing_left(journal, refused, tree)
-            journal.keep_shards_of(layout(plans))
-            tasks = [task for plan in plans for task in _tasks(tree.reader, journal, plan, options)]
-            done = {task.record for task in tasks if is_done(task)}
-            todo = [task for task in tasks if task.record not in done]
-            with progress(sum(task.n_slots for task in todo), "building", quiet=quiet) as bar:
-                for slots in pool.run(build_shard, todo):
-                    bar.update(slots)
-            return _finish(journal, tree, plans, tasks, refused, options, (began, len(done), todo))
-        except WorkerDiedError as error:
-            msg = f"{out}: a worker process died (killed, or out of memory); the same command goes on from here"
-            raise BuildError(msg) from error
-        except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            msg = f"{out}: {error.strerror or error}{where}; the same command goes on from here"
-            raise BuildError(msg) from error
+    return workers
 
 
-def _place(out: str | Path, source: Path) -> Path:
+@contextmanager
+def resumable(out: Path) -> Iterator[None]:
+    """Turn what ends a build early into a BuildError that says so."""
+    try:
+        yield
+    except WorkerDiedError as error:
+        msg = f"{out}: a worker process died (killed, or out of memory); the same command goes on from here"
+        raise BuildError(msg) from error
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        msg = f"{out}: {error.strerror or error}{where}; the same command goes on from here"
+        raise BuildError(msg) from error
+
+
+def place_of(out: str | Path, source: Path, why_not_inside: str) -> Path:
     """Return where the store will stand, after checking that this does not touch its source."""
     if not str(out):
         msg = "the store is an empty name; expected a path"
@@ -115,13 +131,13 @@ def _place(out: str | Path, source: Path) -> Path:
         msg = f"{out}: the store would replace its own source {source}"
         raise BuildError(msg)
     if resolved.is_relative_to(root):
-        msg = f"{out}: lies inside its own source {source}; a store there would be taken for a class"
+        msg = f"{out}: lies inside its own source {source}; {why_not_inside}"
         raise BuildError(msg)
     return resolved if out.is_symlink() or not out.name else out
 
 
 def _plan(
-    tree: SourceTree, options: BuildOptions, pool: Pool, quiet: bool
+    tree: SourceTree, options: BuildOptions, form: StoreForm, pool: Pool, quiet: bool
 ) -> tuple[list[SplitPlan], list[LedgerEntry]]:
     """Read every header; return the plans of the splits, and the files refused already."""
     files = [(split, file) for split, entries in tree.splits.items() for file in entries]
@@ -140,8 +156,9 @@ def _plan(
         if isinstance(scan, str):
             refused.append(LedgerEntry(path=file.path, split=split, reason=scan))
         else:
-            slots[split].append(Slot(file=file, blocks=scan))
-    return [plan_split(split, entries, options) for split, entries in slots.items() if entries], refused
+            slots[split].append(Slot(path=file.path, label=file.label, blocks=scan))
+    seed = options.seed if options.shuffle else None
+    return [plan_split(split, entries, form, seed) for split, entries in slots.items() if entries], refused
 
 
 def _scan(reader: SourceReader, options: BuildOptions, batch: tuple[int, Sequence[str]]) -> tuple[int, list[Scan]]:
@@ -149,17 +166,65 @@ def _scan(reader: SourceReader, options: BuildOptions, batch: tuple[int, Sequenc
     return number, scan_files(reader, paths, options.per_sample)
 
 
-def _tasks(reader: SourceReader, journal: Journal, plan: SplitPlan, options: BuildOptions) -> Iterator[ShardTask]:
+@dataclass(frozen=True, kw_only=True)
+class Shards:
+    """The shards of all splits of a store, finished.
+
+    Attributes
+    ----------
+    form : StoreForm
+        What their arrays are like.
+    tasks : dict of str to list of ShardTask
+        By split, in order.
+    n_resumed : int
+        Those that an earlier run had finished.
+    n_read : int
+        Slots of those that this run made.
+    """
+
+    form: StoreForm
+    tasks: Mapping[str, Sequence[ShardTask]]
+    n_resumed: int
+    n_read: int
+
+    def records(self) -> dict[str, list[ShardRecord]]:
+        """Read their records: by split, in order."""
+        return {split: [ShardRecord.read(task.record) for task in tasks] for split, tasks in self.tasks.items()}
+
+
+def make_shards(
+    journal: Journal,
+    pool: Pool,
+    plans: Sequence[SplitPlan],
+    source: SampleSource,
+    form: StoreForm,
+    title: str,
+    *,
+    quiet: bool,
+) -> Shards:
+    """Make the shards of all splits, but those that an earlier run with the same layout finished."""
+    journal.keep_shards_of(layout(plans))
+    tasks = {plan.name: list(_tasks(source, journal, plan, form)) for plan in plans}
+    every = [task for of_split in tasks.values() for task in of_split]
+    todo = [task for task in every if not is_done(task)]
+    n_slots = sum(task.n_slots for task in todo)
+    with progress(n_slots, title, quiet=quiet) as bar:
+        for slots in pool.run(build_shard, todo):
+            bar.update(slots)
+    return Shards(form=form, tasks=tasks, n_resumed=len(every) - len(todo), n_read=n_slots)
+
+
+def _tasks(source: SampleSource, journal: Journal, plan: SplitPlan, form: StoreForm) -> Iterator[ShardTask]:
     for number in range(plan.n_shards):
         yield ShardTask(
-            reader=reader,
+            source=source,
             store=journal.store,
             record=journal.record(plan.name, number),
             split=plan.name,
             number=number,
             groups=plan.shard_groups(number),
             arrays=plan.arrays,
-            options=options,
+            form=form,
         )
 
 
@@ -167,28 +232,28 @@ def _finish(
     journal: Journal,
     tree: SourceTree,
     plans: Sequence[SplitPlan],
-    tasks: Sequence[ShardTask],
+    shards: Shards,
     refused: Iterable[LedgerEntry],
     options: BuildOptions,
-    run: tuple[float, int, Sequence[ShardTask]],
+    began: float,
 ) -> BuildReport:
     """Write what the shards do not hold, and report."""
-    began, n_resumed, todo = run
-    records = {task.record: ShardRecord.read(task.record) for task in tasks}
-    failures = [*refused, *(entry for record in records.values() for entry in record.failures)]
-    origins = np.concatenate([record.samples["origin"] for record in records.values()])
+    records = shards.records()
+    every = [record for of_split in records.values() for record in of_split]
+    failures = [*refused, *(entry for record in every for entry in record.failures)]
+    origins = np.concatenate([record.samples["origin"] for record in every])
     if np.all(origins == Origin.ABSENT):
         raise _nothing_left(journal, failures, tree)
     digests, samples = {}, {}
     for plan in plans:
-        mine = [records[task.record] for task in tasks if task.split == plan.name]
+        mine = records[plan.name]
         samples[plan.name] = sum(int(np.count_nonzero(r.samples["origin"] != Origin.ABSENT)) for r in mine)
-        digests[plan.name] = write_split(journal.store, plan, mine, options)
+        digests[plan.name] = write_split(journal.store, plan, mine, shards.form)
     failures = _in_listing_order(failures, tree)
     ledger = _write_ledger(journal.store, failures)
-    write_root(journal.store, digests, tree.classes, options, f"freqcache {__version__}")
+    write_root(journal.store, digests, tree.classes, shards.form, options.to_dict(), f"freqcache {__version__}")
     journal.finish()
-    bytes_in = sum(int(record.samples["source_bytes"].sum()) for record in records.values())
+    bytes_in = sum(int(record.samples["source_bytes"].sum()) for record in every)
     return BuildReport(
         path=journal.store,
         splits=samples,
@@ -198,12 +263,12 @@ def _finish(
         ledger=ledger,
         ignored=tree.ignored,
         empty_folders=tree.empty_folders,
-        saturated=sum(record.saturated for record in records.values()),
+        saturated=sum(record.saturated for record in every),
         bytes_in=bytes_in,
         bytes_out=sum(path.stat().st_size for path in journal.store.rglob("*") if path.is_file()),
         seconds=time.perf_counter() - began,
-        n_resumed=n_resumed,
-        n_read=sum(task.n_slots for task in todo),
+        n_resumed=shards.n_resumed,
+        n_read=shards.n_read,
     )
 
 

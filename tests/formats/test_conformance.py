@@ -136,7 +136,6 @@ def test_valid_stores_follow_the_schemas(name: str) -> None:
         ("unknown-major", "store.schema.json", ""),
         ("incomplete", "store.schema.json", ""),
         ("unknown-kind", "store.schema.json", ""),
-        ("statistics-short", "split.schema.json", "train"),
     ],
 )
 def test_the_schemas_refuse_what_they_can_say(name: str, document: str, group: str, tmp_path: Path) -> None:
