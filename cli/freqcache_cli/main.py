@@ -23,8 +23,11 @@ _COMMANDS: Final = {
     "eval": "evaluate",
     "export-model": "export_model",
     "hot": "hot",
+    "merge": "merge",
     "predict": "predict",
+    "repack": "repack",
     "select": "select",
+    "subset": "subset",
     "sweep": "sweep",
     "train": "train",
 }

@@ -46,6 +46,11 @@ class FixedSplit(Split):
         """Of the coefficients: int8 or int16."""
         return self._reader.geometry.dtype
 
+    @property
+    def level(self) -> int:
+        """Compression level that the chunks say they were made with."""
+        return self._reader.codec.level
+
     @cached_property
     def quantization(self) -> npt.NDArray[np.float32]:
         """(192,) float32; the step of each channel: ``coefficients * step`` dequantizes. NaN if it is not stored."""

@@ -46,6 +46,16 @@ class NativeSplit(Split):
         """Read what reading samples needs to know: see :meth:`Split.open`."""
         _ = self._readers, self._geometry
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the coefficients: int16."""
+        return np.dtype(NATIVE_DTYPE)
+
+    @property
+    def level(self) -> int:
+        """Compression level that the chunks say they were made with."""
+        return next(iter(self._readers.values())).codec.level
+
     def n_bytes(self, slots: Slots, mask: ChannelMask) -> int:
         """Return the bytes that the masked channels of some slots take in memory."""
         grids = self._geometry["blocks"][self._present(slots)].astype(np.int64)

@@ -88,6 +88,16 @@ class Split:
         """Of the dequantized coefficients, of all 192 channels in storage order; NaN for those that are not stored."""
         return self.metadata.statistics.of_all(self.channels)
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the coefficients: int8 or int16."""
+        raise NotImplementedError
+
+    @property
+    def level(self) -> int:
+        """Compression level that the chunks say they were made with."""
+        raise NotImplementedError
+
     def channel_bytes(self) -> npt.NDArray[np.int64]:
         """Return the bytes on disk of each channel, over the whole split: (192,) int64 in storage order."""
         raise NotImplementedError
