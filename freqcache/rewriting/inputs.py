@@ -46,8 +46,14 @@ class Input:
 
     Parameters
     ----------
-    path : path
+    path : path or URL
         Where it is.
+
+    Attributes
+    ----------
+    store : Store
+    where : str
+        Its URL or absolute path, from which another process opens it.
 
     Raises
     ------
@@ -56,7 +62,8 @@ class Input:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.store: Store = open_store(path, hot=False)
+        self.where = str(path) if "://" in str(path) else str(Path(path).absolute())
+        self.store: Store = open_store(self.where, hot=False)
         self._splits: dict[str, FixedSplit | NativeSplit] = {}
 
     @property
@@ -67,7 +74,7 @@ class Input:
     @property
     def folder(self) -> Path | None:
         """Where it lies, if that is on this machine's disks."""
-        return None if "://" in self.location else Path(self.location)
+        return None if "://" in self.where else Path(self.where)
 
     @property
     def has_hot_copy(self) -> bool:

@@ -94,7 +94,7 @@ def run_rewrite(
     out = Path(out)
     plans = [plan_split(name, slots, rewrite.form, rewrite.seed) for name, slots in rewrite.slots.items()]
     samples = StoredSource(
-        locations=tuple(source.location for source in rewrite.inputs),
+        locations=tuple(source.where for source in rewrite.inputs),
         ids=tuple(source.store.id for source in rewrite.inputs),
         run=os.urandom(16).hex(),
     )
