@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 
 import freqcache
 from freqcache.building import run as building
 from freqcache.errors import BuildError, StoreError
-from freqcache.rewriting import Selection, repack, run, subset
+from freqcache.rewriting import Selection, merge, repack, run, subset
 from freqcache.store.encoding import ChunkEncoder
 from freqcache_cli.main import main
 
@@ -78,7 +80,7 @@ def test_what_reads_otherwise_never_becomes_a_store(
 
     with monkeypatch.context() as patch:
         patch.setattr(ChunkEncoder, "encode", losing)
-        with pytest.raises(BuildError, match="slot 0 of train, train/.* differs from its source in coefficients"):
+        with pytest.raises(BuildError, match=r"slot 0 of train, train/.* differs from its source in coefficients"):
             repack(stores / "int8.zarr", tmp_path / "out", **QUIET)
     with pytest.raises(StoreError, match="did not finish"):
         freqcache.open(tmp_path / "out")
@@ -128,8 +130,6 @@ def test_places_that_would_touch_a_source(stores: Path, tmp_path: Path) -> None:
 
 def test_splits_of_other_names_are_made_and_replaced(stores: Path, tmp_path: Path) -> None:
     """Another writer may name a split ``fold-1``."""
-    import json
-
     foreign = tmp_path / "foreign"
     shutil.copytree(stores / "int8.zarr", foreign)
     (foreign / "val").rename(foreign / "fold-1")
@@ -154,9 +154,12 @@ def test_words(stores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (tmp_path / "ant.txt").write_text("ant\n")
     options = ["--classes-file", str(tmp_path / "ant.txt"), "--split", "val", "-q", "--workers", "1"]
     assert main(["subset", source, str(tmp_path / "ants"), *options]) == 0
-    assert main(["merge", str(tmp_path / "bees"), str(tmp_path / "ants"), str(tmp_path / "out"), "-q"]) == 0
+    assert (
+        main(["merge", str(tmp_path / "bees"), str(tmp_path / "ants"), str(tmp_path / "out"), "-q", "--workers", "1"])
+        == 0
+    )
     assert freqcache.open(tmp_path / "out").classes == ("ant", "bee")
-    assert main(["repack", str(tmp_path / "out"), str(tmp_path / "re"), "--channels", "6", "-q"]) == 0
+    assert main(["repack", str(tmp_path / "out"), str(tmp_path / "re"), "--channels", "6", "-q", "--workers", "1"]) == 0
     assert capsys.readouterr() == ("", "")
 
 
@@ -201,10 +204,6 @@ def test_a_level_and_workers_out_of_range(stores: Path, tmp_path: Path) -> None:
 
 
 def test_steps_that_differ_cannot_be_merged(stores: Path, tmp_path: Path) -> None:
-    import zarr
-
-    from freqcache.rewriting import merge
-
     other = tmp_path / "other"
     subset(stores / "int8.zarr", other, Selection(classes=("ant",)), **QUIET)
     for split in ("train", "val"):
