@@ -64,8 +64,9 @@ def windows(groups: Sequence[Sequence[Slot]], form: StoreForm) -> Iterator[list[
     """Yield the slots of row groups, as many groups at a time as fit the bound."""
     window: list[Slot] = []
     held = 0
+    frequencies = [len(of_component) for of_component in form.channels.frequencies]
     for slots in groups:
-        size = sum(_bytes(slot, form) for slot in slots)
+        size = sum(_bytes(slot, form, frequencies) for slot in slots)
         if window and held + size > _WINDOW:
             yield window
             window, held = [], 0
@@ -75,11 +76,11 @@ def windows(groups: Sequence[Sequence[Slot]], form: StoreForm) -> Iterator[list[
         yield window
 
 
-def _bytes(slot: Slot, form: StoreForm) -> int:
+def _bytes(slot: Slot, form: StoreForm, frequencies: Sequence[int]) -> int:
+    """Return the bytes that a sample takes in memory, `frequencies` of each component."""
     if form.grid is not None:
         return len(form.channels) * form.grid[0] * form.grid[1] * form.dtype.itemsize
-    parts = zip(slot.blocks, form.channels.frequencies, strict=True)
-    return sum(blocks * len(frequencies) for blocks, frequencies in parts) * form.dtype.itemsize
+    return sum(n * k for n, k in zip(slot.blocks, frequencies, strict=True)) * form.dtype.itemsize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +107,11 @@ class StoredSource:
         StoreError
             If a chunk is missing or damaged, or another store has taken the place of one.
         """
+        frequencies = task.form.channels.frequencies
         for window in windows(task.groups, task.form):
             for slot, (opened, number, planes) in zip(window, self.samples(window, task), strict=True):
                 values = {name: array[number] for name, array in opened.values.items()} | {"label": slot.label}
-                steps = _steps(values, task.form)
+                steps = _steps(values, task.form, frequencies)
                 yield SlotContent(parts={name: (plane, steps[name]) for name, plane in planes.items()}, values=values)
 
     def samples(self, window: Sequence[Slot], task: ShardTask) -> Iterator[tuple[OpenedSplit, int, Planes]]:
@@ -144,12 +146,14 @@ def _stored(slot: Slot) -> tuple[int, int]:
     return slot.stored
 
 
-def _steps(values: dict[str, Any], form: StoreForm) -> dict[str, npt.NDArray[Any]]:
+def _steps(
+    values: dict[str, Any], form: StoreForm, frequencies: Sequence[npt.NDArray[np.intp]]
+) -> dict[str, npt.NDArray[Any]]:
     """Return the steps of the stored channels, by coefficient array."""
     if form.steps is not None:
         return {COEFFICIENTS: form.steps}
-    wanted = zip(COLUMNS, values["quantization"], form.channels.frequencies, strict=True)
-    return {name: table[frequencies] for name, table, frequencies in wanted}
+    wanted = zip(COLUMNS, values["quantization"], frequencies, strict=True)
+    return {name: table[of_component] for name, table, of_component in wanted}
 
 
 def equal_values(found: OpenedSplit, slot: int, expected: OpenedSplit, number: int) -> str | None:

@@ -153,6 +153,6 @@ def _place(path: str | Path | ZarrStore) -> Place:
         msg = f"{path}: no such store"
         raise StoreError(msg)
     if unfinished:
-        msg = f"{path}: its build did not finish; repeat the build command to finish it"
+        msg = f"{path}: its build did not finish; repeat the command that made it to finish it"
         raise StoreError(msg)
     return ZarrPlace(OwnStore(open_zarr_store(str(folder)))) if archive else LocalPlace(folder)
