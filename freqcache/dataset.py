@@ -23,7 +23,7 @@ from torch.utils.data import Dataset, default_collate
 
 from freqcache.batches import FrequencyBatch
 from freqcache.crops import CentreCrop, Crop
-from freqcache.errors import StoreError
+from freqcache.errors import MaskError, StoreError
 from freqcache.normalization import measure
 from freqcache.resampling.operator import resample
 from freqcache.spread import spread
@@ -48,7 +48,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     split : str
         One of its splits.
     channels : ChannelMask, preset name or path of a mask.json, optional
-        The channels to read; all 192 by default.
+        The channels to read; all that the store holds by default: the 192 of an ordinary one.
     size : int, optional
         Native caches only: short side resized to `size` pixels, centre crop, chroma on the luma grid. Without it a
         native cache's items are :class:`~freqcache.store.NativeSample`, each of its own size.
@@ -97,7 +97,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         threads: int = 1,
     ) -> None:
         self.store: Store = open_store(path)
-        self.channels = ChannelMask.load("192" if channels is None else channels)
+        self.channels = self.store.channels if channels is None else ChannelMask.load(channels)
+        self.store.check_holds(self.channels)
         if self.store.kind == "fixed" and size is not None:
             msg = f"{path}: a fixed cache has one size; size={size} is for native caches"
             raise StoreError(msg)
@@ -212,16 +213,21 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         wanted = -(-_PLANNING_SAMPLES * len(groups) // max(len(self), 1))
         some = np.flatnonzero(np.isin(self.row_groups, groups[spread(len(groups), wanted)]))
         some = some[spread(len(some), _PLANNING_SAMPLES)]
-        return plan_reading(
-            self.channels,
-            crop,
-            self._sizes(),
-            variance,
-            lambda channels: self._read_channels(some, channels),
-            policy=self.policy,
-            tolerance=self.tolerance,
-            threads=self.threads,
-        )
+        try:
+            return plan_reading(
+                self.channels,
+                crop,
+                self._sizes(),
+                variance,
+                lambda channels: self._read_channels(some, channels),
+                policy=self.policy,
+                tolerance=self.tolerance,
+                threads=self.threads,
+                stored=self.store.channels,
+            )
+        except MaskError as error:
+            msg = f"{self.store.location}: {error}"
+            raise MaskError(msg) from error
 
     @property
     def source_channels(self) -> ChannelMask:

@@ -25,8 +25,11 @@ _COMMANDS: Final = {
     "export-model": "export_model",
     "hot": "hot",
     "info": "info",
+    "merge": "merge",
     "predict": "predict",
+    "repack": "repack",
     "select": "select",
+    "subset": "subset",
     "sweep": "sweep",
     "train": "train",
 }

@@ -100,4 +100,12 @@ class Channel(NamedTuple):
 
 
 ALL_CHANNELS: Final = tuple(Channel.from_index(i) for i in range(N_CHANNELS))
-"""The 192 channels in storage order; this is the channel table of a store."""
+"""The 192 channels in storage order; this is the channel table of an ordinary store."""
+
+
+def read_channel_table(table: object) -> tuple[Channel, ...]:
+    """Return the channels of a JSON list of ``[component, v, u]``; none unless they are unique, in storage order."""
+    if not isinstance(table, list):
+        return ()
+    listed = tuple(channel for channel in ALL_CHANNELS if list(channel) in table)
+    return listed if table == [list(channel) for channel in listed] else ()

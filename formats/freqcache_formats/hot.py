@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from freqcache_formats.channels import ALL_CHANNELS
+from freqcache_formats.channels import read_channel_table
 from freqcache_formats.errors import FormatError
 from freqcache_formats.layout import FORMAT_VERSION, HOT
 from freqcache_formats.mask import ChannelMask
@@ -63,12 +63,11 @@ class HotMetadata:
             msg = f"expected an object of attributes, found {type(document).__name__}"
             raise FormatError(msg)
         check_version(document)
-        channels = document.get("channels")
-        held = [c for c in ALL_CHANNELS if list(c) in channels] if isinstance(channels, list) else []
+        held = read_channel_table(document.get("channels"))
         problems = []
         if document.get("kind") != HOT or document.get("complete") is not True:
             problems.append("expected a complete group of kind hot")
-        if not held or channels != [list(channel) for channel in held]:
+        if not held:
             problems.append("channels: expected some of the 192 in storage order")
         problems += [f"{key}: expected a string" for key in ("of", "creator") if not isinstance(document.get(key), str)]
         if problems:

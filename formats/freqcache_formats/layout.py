@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-FORMAT_VERSION: Final = "1.0"
+FORMAT_VERSION: Final = "1.1"
 ATTRIBUTE: Final = "freqcache"
 """Key of this format's attributes in the ``zarr.json`` of the root and of every split."""
 
@@ -19,7 +19,7 @@ LEVEL_SHIFT: Final = 128
 
 KINDS: Final = ("native", "fixed")
 COLUMNS: Final = ("y", "cb", "cr")
-"""Coefficient arrays of a native split, one a component."""
+"""Coefficient arrays of a native split, one a component of which the store holds a channel."""
 
 COEFFICIENTS: Final = "coefficients"
 """Coefficient array of a fixed split."""

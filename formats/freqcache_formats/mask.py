@@ -23,6 +23,9 @@ from freqcache_formats.errors import MaskError
 MASK_FORMAT: Final = "freqcache-mask"
 MASK_VERSION: Final = 1
 
+_NAMED: Final = 4
+"""Channels that a message names before it says that there are more."""
+
 
 def _span(*bounds: tuple[int, int]) -> tuple[int, ...]:
     return tuple(i for first, last in bounds for i in range(first, last + 1))
@@ -111,6 +114,34 @@ class ChannelMask:
         """Zigzag positions wanted of Y, Cb and Cr, each increasing and possibly empty."""
         component, zigzag = np.divmod(self.indices, 64)
         return zigzag[component == 0], zigzag[component == 1], zigzag[component == 2]
+
+    @property
+    def is_all(self) -> bool:
+        """Whether these are all 192 channels."""
+        return len(self.channels) == len(ALL_CHANNELS)
+
+    def missing_from(self, held: ChannelMask) -> tuple[Channel, ...]:
+        """Return the channels that another mask does not have, in storage order."""
+        there = frozenset(held.channels)
+        return tuple(channel for channel in self.channels if channel not in there)
+
+    def places_in(self, held: ChannelMask) -> npt.NDArray[np.intp]:
+        """Return where these channels stand among those of another mask, (len(self),) intp.
+
+        Raises
+        ------
+        MaskError
+            If it lacks some; the message says what it holds and what it lacks.
+        """
+        missing = self.missing_from(held)
+        if missing:
+            named = ", ".join(map(str, missing[:_NAMED])) + (", ..." if len(missing) > _NAMED else "")
+            msg = (
+                f"holds {len(held)} of the {len(ALL_CHANNELS)} channels, and not {len(missing)} of the "
+                f"{len(self)} wanted: {named}; repack from the full store"
+            )
+            raise MaskError(msg)
+        return np.searchsorted(held.indices, self.indices)
 
     @classmethod
     def of(cls, channels: Iterable[Channel], **attributes: Any) -> ChannelMask:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from freqcache.store import Store
-from freqcache_formats.channels import ALL_CHANNELS
 from freqcache_formats.mask import ChannelMask
 
 ORDERS: Final = ("stored", "groups", "samples")
@@ -54,7 +53,7 @@ class BenchOptions:
 
 def named_masks(wanted: Sequence[ChannelMask | str | Path], store: Store) -> dict[str, ChannelMask]:
     """Return masks by the names that tables have for them."""
-    held = ChannelMask.of(getattr(store.metadata, "channels", ALL_CHANNELS), name="all held")
+    held = store.channels
     if not wanted:
         presets = [ChannelMask.preset(name) for name in MASKS]
         fitting = [mask for mask in presets if set(mask.channels) <= set(held.channels)]

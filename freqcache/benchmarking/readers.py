@@ -24,7 +24,7 @@ from freqcache.dataset import FrequencyDataset
 from freqcache.errors import SourceError
 from freqcache.loading.loader import FrequencyLoader
 from freqcache.pillow_files import DAMAGE, DEFAULT_MAX_PIXELS, open_image, pillow_warnings_hidden
-from freqcache.sources import SourceReader
+from freqcache.sources import SourceFile, SourceReader
 from freqcache.store.threads import run_all
 
 MEMORY: Final = 256 << 20
@@ -128,8 +128,8 @@ class PillowReader(Reader):
 
     Parameters
     ----------
-    paths : sequence of str
-        The file of each item, as `source` knows it.
+    found : callable
+        Gives the file of an item.
     source : SourceReader
         Gives the files' bytes.
     threads : int
@@ -142,12 +142,12 @@ class PillowReader(Reader):
         units: Sequence[Items],
         files: Files | None,
         *,
-        paths: Callable[[int], str],
+        found: Callable[[int], SourceFile],
         source: SourceReader,
         threads: int,
     ) -> None:
         super().__init__(name, units, files)
-        self._paths, self._source = paths, source
+        self._found, self._source = found, source
         self._threads = threads
         self.refused: set[str] = set()
         self.bytes = self.images = 0
@@ -155,19 +155,19 @@ class PillowReader(Reader):
     def read(self, items: Items) -> int:
         """Decode the items' files; return how many could be decoded."""
         sizes = np.zeros(len(items), dtype=np.int64)
-        work = [partial(self._decode, self._paths(item), sizes, i) for i, item in enumerate(items.tolist())]
+        work = [partial(self._decode, self._found(item), sizes, i) for i, item in enumerate(items.tolist())]
         run_all(work, self._threads)
         decoded = int(np.count_nonzero(sizes))
         self.bytes, self.images = self.bytes + int(sizes.sum()), self.images + decoded
         return decoded
 
-    def _decode(self, path: str, sizes: npt.NDArray[np.int64], number: int) -> None:
+    def _decode(self, file: SourceFile, sizes: npt.NDArray[np.int64], number: int) -> None:
         """Decode a file, and enter its bytes; those of a file that Pillow refuses stay 0."""
         try:
-            data = self._source.read(path)
+            data = self._source.read(file)
             with pillow_warnings_hidden, open_image(data, max_pixels=DEFAULT_MAX_PIXELS) as image:
                 image.convert("RGB")
         except (SourceError, *DAMAGE):
-            self.refused.add(path)
+            self.refused.add(file.path)
         else:
             sizes[number] = len(data)

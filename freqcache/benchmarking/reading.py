@@ -27,7 +27,7 @@ from freqcache.benchmarking.units import Items, units_of
 from freqcache.dataset import FrequencyDataset
 from freqcache.errors import StoreError
 from freqcache.progress import progress
-from freqcache.sources import list_source
+from freqcache.sources import SourceFile, SourceTree, list_source
 from freqcache.store import open_store
 from freqcache.store.places import LocalPlace
 from freqcache_formats.mask import ChannelMask
@@ -231,25 +231,29 @@ class _Bench:
         if tree is None:
             return None
         units = units_of(self.dataset.row_groups, "groups", _MOST_FILES, seed=self.options.seed)
-        known = {file.path for files in tree.splits.values() for file in files}
-        for item in np.concatenate(units).tolist():
-            if self._path(item) not in known:
-                msg = f"{tree.root}: has no {self._path(item)}; expected the source that {self.store.location} is of"
-                raise StoreError(msg)
+        found = {item: self._source_file(tree, item) for item in np.concatenate(units).tolist()}
         files: Files | None = None
         if state == "cold":
-            whole = [tree.root] if tree.root.is_file() else None
-            if whole is None and not (tree.root / self._path(0)).is_file():
-                self._note("Pillow, cold", f"not measured: {tree.root} is neither a folder nor a file here")
-                return None
-            files = lambda items: whole or [tree.root / self._path(item) for item in items.tolist()]  # noqa: E731
+            places = {item: tree.reader.root / (file.container or file.path) for item, file in found.items()}
+            files = lambda items: sorted({places[item] for item in items.tolist()})  # noqa: E731
         reader = PillowReader(
-            f"{PILLOW}, {state}", units, files, paths=self._path, source=tree.reader, threads=self.options.threads
+            f"{PILLOW}, {state}",
+            units,
+            files,
+            found=found.__getitem__,
+            source=tree.reader,
+            threads=self.options.threads,
         )
         return _Configuration(reader=reader, channels="", n_channels=0, order="groups", hot=False, bytes_per_image=0)
 
-    def _path(self, item: int) -> str:
-        return self.split.source_path(int(self.dataset.slots[item]))
+    def _source_file(self, tree: SourceTree, item: int) -> SourceFile:
+        """Return the file that an item is of."""
+        path = self.split.source_path(int(self.dataset.slots[item]))
+        file = tree.find(path)
+        if file is None:
+            msg = f"{tree.root}: has no {path}; expected the source that {self.store.location} is of"
+            raise StoreError(msg)
+        return file
 
     def _shards(self, items: Items) -> list[Path]:
         """Return the shard files that items lie in."""

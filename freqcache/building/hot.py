@@ -87,13 +87,14 @@ def make_hot(
     BuildError
         If a hot copy is there already, or this one cannot be written.
     StoreError, MaskError
-        If the store or the mask cannot be read.
+        If the store or the mask cannot be read, or the store does not hold a channel of the mask.
     """
     mask = ChannelMask.load(channels)
     store = open_store(path, hot=False)
     if not isinstance(store.place, LocalPlace):
         msg = f"{store.location}: a hot copy can only be made in a store that is a local folder"
         raise StoreError(msg)
+    store.check_holds(mask)
     folder = store.place.path / HOT
     wanted = json.dumps([store.id, [str(channel) for channel in mask.channels], SLOTS_PER_CHUNK])
     fingerprint = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()

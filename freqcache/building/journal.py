@@ -43,6 +43,8 @@ class Journal:
     overwrite : bool
         Replace a store that stands there, finished or not. An unfinished build with the same fingerprint is
         finished all the same.
+    splits : tuple of str
+        Splits that will be made, where they may have other names than a build's.
 
     Raises
     ------
@@ -50,11 +52,12 @@ class Journal:
         On entering, if something stands there that this build must not touch, or another build holds the lock.
     """
 
-    def __init__(self, store: Path, fingerprint: str, *, overwrite: bool) -> None:
+    def __init__(self, store: Path, fingerprint: str, *, overwrite: bool, splits: tuple[str, ...] = ()) -> None:
         self.store = store
         self.folder = store / _FOLDER
         self._fingerprint = fingerprint
         self._overwrite = overwrite
+        self._splits = tuple(dict.fromkeys((*SPLITS, *splits)))
         self._lock = -1
 
     def __enter__(self) -> Self:
@@ -158,7 +161,7 @@ class Journal:
 
     def _remove_partials(self) -> None:
         """Remove the temporary files of runs that were killed: on a full disk, this run needs their place."""
-        folders = [self.store / split for split in SPLITS if (self.store / split).is_dir()]
+        folders = [self.store / split for split in self._splits if (self.store / split).is_dir()]
         leftovers = [path for folder in folders for path in folder.rglob("*.partial")]
         for path in (*leftovers, *self.store.glob("*.partial"), *self.folder.glob("*.npz.*.partial")):
             path.unlink(missing_ok=True)  # a worker that has not yet noticed its parent's end may move it away
@@ -166,7 +169,7 @@ class Journal:
     def _clear(self) -> None:
         """Remove what builds make but the state and the lock, and nothing else."""
         (self.store / _ROOT).unlink(missing_ok=True)  # first: what is half removed must not look complete
-        for split in SPLITS:
+        for split in self._splits:
             if (self.store / split).is_dir():
                 shutil.rmtree(self.store / split)
         _remove_hot_copy(self.store / HOT)

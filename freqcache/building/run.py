@@ -11,7 +11,7 @@ import glob
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,18 +19,21 @@ from typing import Final
 import numpy as np
 
 from freqcache import __version__
+from freqcache.building.files import FileSource
 from freqcache.building.finish import write_root, write_split
+from freqcache.building.form import StoreForm
 from freqcache.building.journal import Journal, refuse_taken
+from freqcache.building.making import Shards, check_workers, make_shards, resumable
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
-from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, layout, plan_split, scan_files
-from freqcache.building.shard import ShardRecord, ShardTask, build_shard, is_done
+from freqcache.building.placing import keep_apart, place_of
+from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, plan_split, scan_files
 from freqcache.errors import BuildError
 from freqcache.progress import progress
 from freqcache.sources import Item, SourceFile, SourceReader, SourceTree, list_source
 from freqcache.sources.items import spool_items
 from freqcache.sources.spool import Spool, spooled
 from freqcache.store.durable import write_durably
-from freqcache.workers import Pool, WorkerDiedError
+from freqcache.workers import Pool
 from freqcache_formats.layout import Origin
 
 _SCAN_BATCH: Final = 64
@@ -75,16 +78,13 @@ def build(
         If the build cannot start or finish; nothing half-made can be taken for a store.
     """
     options = options or BuildOptions()
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    if workers < 1:
-        msg = f"workers: expected at least 1, found {workers}"
-        raise BuildError(msg)
+    workers = check_workers(workers)
     began = time.perf_counter()
-    out = _place(out)
+    out = place_of(out)
     with Spool(out) as spool:
         if isinstance(source, (str, os.PathLike)):
             tree = list_source(source)
-            _keep_apart(out, tree.root)
+            keep_apart(out, tree.root, "a store there would be taken for a class")
         else:
             refuse_taken(out, overwrite=overwrite)  # before hours of spooling
             tree = spool_items(source, spool, quiet=quiet)
@@ -102,61 +102,24 @@ def _build(
     overwrite: bool,
     quiet: bool,
 ) -> BuildReport:
-    with Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal, Pool(workers) as pool:
-        try:
-            if tree.sequential:
-                tree = spooled(tree, spool, quiet=quiet)
-            plans, refused = _plan(tree, options, pool, quiet)
-            if not plans:
-                raise _nothing_left(journal, refused, tree)
-            journal.keep_shards_of(layout(plans))
-            tasks = [task for plan in plans for task in _tasks(tree.reader, journal, plan, options)]
-            done = {task.record for task in tasks if is_done(task)}
-            todo = [task for task in tasks if task.record not in done]
-            with progress(sum(task.n_slots for task in todo), "building", quiet=quiet) as bar:
-                for slots in pool.run(build_shard, todo):
-                    bar.update(slots)
-            return _finish(journal, tree, plans, tasks, refused, options, (began, len(done), todo))
-        except WorkerDiedError as error:
-            msg = f"{out}: a worker process died (killed, or out of memory); the same command goes on from here"
-            raise BuildError(msg) from error
-        except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            msg = f"{out}: {error.strerror or error}{where}; the same command goes on from here"
-            raise BuildError(msg) from error
-
-
-def _place(out: str | Path) -> Path:
-    """Return where the store will stand."""
-    if not str(out):
-        msg = "the store is an empty name; expected a path"
-        raise BuildError(msg)
-    out = Path(out)
-    resolved = _resolve(out)
-    return resolved if out.is_symlink() or not out.name else out
-
-
-def _resolve(path: Path) -> Path:
-    try:
-        return path.resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links
-        msg = f"{path}: cannot be resolved: {error}"
-        raise BuildError(msg) from error
-
-
-def _keep_apart(out: Path, source: Path) -> None:
-    """Check that the store does not touch its source."""
-    resolved, root = _resolve(out), _resolve(source)
-    if root.is_relative_to(resolved):
-        msg = f"{out}: the store would replace its own source {source}"
-        raise BuildError(msg)
-    if resolved.is_relative_to(root):
-        msg = f"{out}: lies inside its own source {source}; a store there would be taken for a class"
-        raise BuildError(msg)
+    with (
+        Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal,
+        Pool(workers) as pool,
+        resumable(out),
+    ):
+        if tree.sequential:
+            tree = spooled(tree, spool, quiet=quiet)
+        form = StoreForm.of_build(options)
+        plans, refused = _plan(tree, options, form, pool, quiet)
+        if not plans:
+            raise _nothing_left(journal, refused, tree)
+        samples = FileSource(reader=tree.reader, options=options)
+        shards = make_shards(journal, pool, plans, samples, form, "building", quiet=quiet)
+        return _finish(journal, tree, plans, shards, refused, options, began)
 
 
 def _plan(
-    tree: SourceTree, options: BuildOptions, pool: Pool, quiet: bool
+    tree: SourceTree, options: BuildOptions, form: StoreForm, pool: Pool, quiet: bool
 ) -> tuple[list[SplitPlan], list[LedgerEntry]]:
     """Read every header; return the plans of the splits, and the files refused already."""
     files = [(split, file) for split, listed in tree.splits.items() for file in listed]
@@ -175,8 +138,9 @@ def _plan(
         if isinstance(scan, str):
             refused.append(LedgerEntry(path=file.path, split=split, reason=scan))
         else:
-            slots[split].append(Slot(file=file, blocks=scan))
-    return [plan_split(split, planned, options) for split, planned in slots.items() if planned], refused
+            slots[split].append(Slot(path=file.path, label=file.label, blocks=scan, file=file))
+    seed = options.seed if options.shuffle else None
+    return [plan_split(split, planned, form, seed) for split, planned in slots.items() if planned], refused
 
 
 def _scan(
@@ -186,46 +150,32 @@ def _scan(
     return number, scan_files(reader, files, options.per_sample)
 
 
-def _tasks(reader: SourceReader, journal: Journal, plan: SplitPlan, options: BuildOptions) -> Iterator[ShardTask]:
-    for number in range(plan.n_shards):
-        yield ShardTask(
-            reader=reader,
-            store=journal.store,
-            record=journal.record(plan.name, number),
-            split=plan.name,
-            number=number,
-            groups=plan.shard_groups(number),
-            arrays=plan.arrays,
-            options=options,
-        )
-
-
 def _finish(
     journal: Journal,
     tree: SourceTree,
     plans: Sequence[SplitPlan],
-    tasks: Sequence[ShardTask],
+    shards: Shards,
     refused: Iterable[LedgerEntry],
     options: BuildOptions,
-    run: tuple[float, int, Sequence[ShardTask]],
+    began: float,
 ) -> BuildReport:
     """Write what the shards do not hold, and report."""
-    began, n_resumed, todo = run
-    records = {task.record: ShardRecord.read(task.record) for task in tasks}
-    failures = [*refused, *(entry for record in records.values() for entry in record.failures)]
-    origins = np.concatenate([record.samples["origin"] for record in records.values()])
+    records = shards.records()
+    every = [record for of_split in records.values() for record in of_split]
+    failures = [*refused, *(entry for record in every for entry in record.failures)]
+    origins = np.concatenate([record.samples["origin"] for record in every])
     if np.all(origins == Origin.ABSENT):
         raise _nothing_left(journal, failures, tree)
     digests, samples = {}, {}
     for plan in plans:
-        mine = [records[task.record] for task in tasks if task.split == plan.name]
+        mine = records[plan.name]
         samples[plan.name] = sum(int(np.count_nonzero(r.samples["origin"] != Origin.ABSENT)) for r in mine)
-        digests[plan.name] = write_split(journal.store, plan, mine, options)
+        digests[plan.name] = write_split(journal.store, plan, mine, shards.form)
     failures = _in_listing_order(failures, tree)
     ledger = _write_ledger(journal.store, failures)
-    write_root(journal.store, digests, tree.classes, options, f"freqcache {__version__}")
+    write_root(journal.store, digests, tree.classes, shards.form, options.to_dict(), f"freqcache {__version__}")
     journal.finish()
-    bytes_in = sum(int(record.samples["source_bytes"].sum()) for record in records.values())
+    bytes_in = sum(int(record.samples["source_bytes"].sum()) for record in every)
     return BuildReport(
         path=journal.store,
         splits=samples,
@@ -235,12 +185,12 @@ def _finish(
         ledger=ledger,
         ignored=tree.ignored,
         empty_folders=tree.empty_folders,
-        saturated=sum(record.saturated for record in records.values()),
+        saturated=sum(record.saturated for record in every),
         bytes_in=bytes_in,
         bytes_out=sum(path.stat().st_size for path in journal.store.rglob("*") if path.is_file()),
         seconds=time.perf_counter() - began,
-        n_resumed=n_resumed,
-        n_read=sum(task.n_slots for task in todo),
+        n_resumed=shards.n_resumed,
+        n_read=shards.n_read,
     )
 
 

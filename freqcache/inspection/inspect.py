@@ -17,7 +17,6 @@ from freqcache.store import FixedSplit, NativeSplit, Store, open_store
 from freqcache.store.attributes import read_attributes
 from freqcache.store.hot import open_hot
 from freqcache.store.places import LocalPlace
-from freqcache_formats.channels import ALL_CHANNELS
 from freqcache_formats.layout import HOT
 from freqcache_formats.mask import ChannelMask
 
@@ -43,7 +42,7 @@ def inspect_store(path: str | Path | ZarrStore) -> StoreReport:
     """
     store = open_store(path, hot=False)
     local = store.place.path if isinstance(store.place, LocalPlace) else None
-    held = ChannelMask.of(getattr(store.metadata, "channels", ALL_CHANNELS), name="held")
+    held = store.channels
     turned = store.metadata.options.get("keep_orientation") is not True
     reports, values = [], []
     for name in store.splits:

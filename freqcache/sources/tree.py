@@ -60,6 +60,10 @@ class SourceFile:
 class SourceReader(Protocol):
     """Gives the bytes of a source's files. Picklable, and small: it travels with each task to worker processes."""
 
+    @property
+    def root(self) -> Path:
+        """The folder that containers, or files without one, lie below."""
+
     def read(self, file: SourceFile, length: int = -1) -> bytes:
         """Return a file's bytes, or the first `length` of them.
 

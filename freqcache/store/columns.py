@@ -1,7 +1,8 @@
 """One coefficient array of a store: its geometry from ``zarr.json``, its shards, its chunks.
 
 Every coefficient array of the format is an array of *(channel, row group)* chunks: ``y``, ``cb`` and ``cr`` are
-(64, blocks) with chunks (1, length); ``coefficients`` is (slots, 192, rows, cols) with chunks (16, 1, rows, cols).
+(frequencies, blocks) with chunks (1, length); ``coefficients`` is (slots, channels, rows, cols) with chunks
+(16, 1, rows, cols).
 This module hides the difference from the reader; it knows nothing of samples.
 """
 

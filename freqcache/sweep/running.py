@@ -23,7 +23,7 @@ from freqcache.sweep.picture import plot_series, save_picture
 from freqcache.sweep.plan import Cut, Setting, Sweep
 from freqcache.sweep.rows import Row, read_rows, write_rows
 from freqcache.training.config import RunConfig
-from freqcache.training.data import open_data, resolve_size
+from freqcache.training.data import open_data, resolve_channels, resolve_size
 from freqcache.training.inputs import network_input_shape
 from freqcache.training.loop import SAVE_STEPS, RunResult, resume, train
 from freqcache.training.report import Reporter, SilentReporter
@@ -98,7 +98,7 @@ def run_sweep(
         msg = "a sweep trains its runs in one process; start it without torchrun"
         raise TrainingError(msg)
     speaker = reporter or SilentReporter()
-    sweep = replace(sweep, base=resolve_size(sweep.base))
+    sweep = replace(sweep, base=resolve_size(resolve_channels(sweep.base)))
     network_cost(sweep.base)  # what is wrong with every run is said before the folder is made
     cache_id = open_data(sweep.base).train.dataset.cache_id
     with open_folder(Path(out), sweep, cache_id) as folder:

@@ -25,7 +25,7 @@ from freqcache.models import NetworkCost
 from freqcache.selection.cuts import DEFAULT_K
 from freqcache.training.collectives import broadcast_object, same_everywhere
 from freqcache.training.config import RunConfig
-from freqcache.training.data import open_data, resolve_size
+from freqcache.training.data import open_data, resolve_channels, resolve_size
 from freqcache.training.describing import announce, describe_run
 from freqcache.training.distributed import Ranks, process_group
 from freqcache.training.epoch import train_epoch
@@ -120,7 +120,7 @@ def train(
     TrainingError
         If the run cannot start, its loss stops being finite, or memory is too little.
     """
-    config = resolve_size(config)
+    config = resolve_size(resolve_channels(config))
     device = choose_device(config.device)
     with process_group(device.type) as ranks, _isolated(config, device):
         same_everywhere(config.to_dict() | {"k": k, "save_steps": save_steps}, "the configuration")

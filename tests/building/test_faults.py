@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from build_process import SMALL, among_own_mounts, command, everything, ledger, run, write_source
 
+from freqcache.building import making
 from freqcache.building import run as run_module
 from freqcache.progress import Progress
 from freqcache.progress import progress as real_progress
@@ -68,7 +69,8 @@ def check_line(shown: str, *words: str) -> None:
 
 def doing_first(name: str, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *, after: bool = False) -> None:
     """Do something once, before or after the first call of a function of the run."""
-    real, done = getattr(run_module, name), []
+    home = run_module if hasattr(run_module, name) else making
+    real, done = getattr(home, name), []
 
     def call(*arguments: Any, **keywords: Any) -> Any:
         result = real(*arguments, **keywords) if after else None
@@ -76,7 +78,7 @@ def doing_first(name: str, act: Callable[[], object], monkeypatch: pytest.Monkey
             done.append(act())
         return result if after else real(*arguments, **keywords)
 
-    monkeypatch.setattr(run_module, name, call)
+    monkeypatch.setattr(home, name, call)
 
 
 def test_a_file_that_vanishes_is_in_the_ledger(
@@ -163,6 +165,7 @@ def test_a_worker_that_is_killed_ends_the_build(
 
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "progress", killing)
+        patch.setattr(making, "progress", killing)
         assert build(source, out, workers=2) == 1
     check_line(capfd.readouterr().err, str(out), "worker process died", "goes on from here")
     assert not multiprocessing.active_children()

@@ -99,4 +99,4 @@ def test_a_build_that_did_not_finish(folder: Path, tmp_path: Path, capsys: pytes
     (path / ".build").mkdir()
     for command in ("info", "bench"):
         assert main([command, str(path)]) == 1
-        assert "its build did not finish; repeat the build command" in capsys.readouterr().err
+        assert "its build did not finish; repeat the command" in capsys.readouterr().err

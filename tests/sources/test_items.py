@@ -12,7 +12,7 @@ from build_process import SMALL
 from made_sources import content, images, items_of
 
 import freqcache
-from freqcache.building import run as run_module
+from freqcache.building import making
 from freqcache.errors import BuildError
 from freqcache.sources.spool import Spool
 
@@ -110,7 +110,7 @@ def test_an_interrupted_build_goes_on_with_the_same_items_only(
 ) -> None:
     for name, value in SMALL.items():
         monkeypatch.setattr(name, value)
-    out, whole, real = tmp_path / "out.zarr", tmp_path / "whole.zarr", run_module.build_shard
+    out, whole, real = tmp_path / "out.zarr", tmp_path / "whole.zarr", making.build_shard
     freqcache.build(items_of(folder), whole, workers=1, quiet=True)
     done = []
 
@@ -121,7 +121,7 @@ def test_an_interrupted_build_goes_on_with_the_same_items_only(
         return real(task)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "build_shard", interrupted)
+        patch.setattr(making, "build_shard", interrupted)
         with pytest.raises(KeyboardInterrupt):
             freqcache.build(items_of(folder), out, workers=1, quiet=True)
     assert left(tmp_path) == ["out.zarr", "whole.zarr"]

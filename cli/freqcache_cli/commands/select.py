@@ -159,7 +159,8 @@ def _bytes(choice: ChannelChoice) -> list[str]:
     whole, own = profile.channel_bytes.sum(), profile.channel_bytes[mask.indices].sum()
     read = profile.reads(mask)
     takes = profile.channel_bytes[read.indices].sum()
-    lines = [f"bytes      {takes:,.0f} read per image, of {whole:,.0f} of all 192 channels (split {profile.split})"]
+    of = f"of {whole:,.0f} of all {int((profile.channel_bytes > 0).sum())} channels (split {profile.split})"
+    lines = [f"bytes      {takes:,.0f} read per image, {of}"]
     if len(read) > len(mask):
         lines.append(
             f"           the mask's own channels take {own:,.0f}, but a resize to {profile.size} px mixes frequencies: "

@@ -97,7 +97,7 @@ def command(context: click.Context, /, **options: Any) -> None:
     cache, out = options.pop("cache"), options.pop("out")
     values |= {name: options.pop(name) for name in ("retrain", "baselines")}
     run = {name: options.pop(name) for name in ("pictures", "save_steps")}
-    base = create_config(cache, {"channels": None, **options})
+    base = create_config(cache, {"channels": None, **options}, gated=True)
     if out is None:
         out = Path("sweeps") / Path(cache.rstrip("/")).name.removesuffix(".zarr")
     reporter = TerminalReporter()

@@ -25,7 +25,8 @@ def command(context: click.Context, /, **options: Any) -> None:
     """Train a network on CACHE, or on the cache that the mask came from.
 
     Without --channels the network sees all 192 channels through a gate, and the run ends with a mask of the
-    -k most probable ones; with --channels it reads just those. Under torchrun the processes share the work.
+    -k most probable ones; with --channels it reads just those. A cache that holds some channels only is read whole,
+    without a gate unless --gate or a target asks for one. Under torchrun the processes share the work.
     """
     from freqcache.training import TerminalReporter, resume, train
 

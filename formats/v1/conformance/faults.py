@@ -19,6 +19,7 @@ import zarr
 from shard_files import CRC_BYTES, DIGEST_BYTES, MISSING, crc32c, identity, read_index, seal, write_index
 
 GRAY, ABSENT, INT8, INT16 = "native-grayscale", "native-absent", "fixed-int8", "fixed-int16-absent"
+NATIVE_24, FIXED_24 = "native-24", "fixed-24"
 ROOT, SPLIT = "zarr.json", "train/zarr.json"
 SHARD = "train/cr/c/0/0"
 
@@ -178,6 +179,17 @@ def _swap_channels(store: Path) -> None:
         channels[1], channels[2] = channels[2], channels[1]
 
 
+def _drop_channel(store: Path) -> None:
+    with edit_json(store / ROOT) as document:
+        document["attributes"]["freqcache"]["channels"].pop()
+
+
+def _repeat_channel(store: Path) -> None:
+    with edit_json(store / ROOT) as document:
+        channels = document["attributes"]["freqcache"]["channels"]
+        channels[1] = channels[0]
+
+
 def _shift_mean(store: Path) -> None:
     with edit_json(store / SPLIT) as document:
         document["attributes"]["freqcache"]["statistics"]["mean"][0] += 100
@@ -231,6 +243,21 @@ FAULTS: dict[str, Fault] = {
     "no-root": _fault(GRAY, "root", "must", "the root group is missing", _remove(ROOT)),
     "unknown-kind": _fault(GRAY, "kind", "must", "kind is dense", _attribute(ROOT, "kind", "dense")),
     "channels-reordered": _fault(GRAY, "channels", "must", "two channels changed places", _swap_channels),
+    "channels-few-in-1.0": _fault(
+        FIXED_24, "channels", "must", "24 channels in version 1.0, which has 192", _attribute(ROOT, "version", "1.0")
+    ),
+    "channels-repeated": _fault(NATIVE_24, "channels", "must", "a channel is listed twice", _repeat_channel),
+    "channels-none": _fault(FIXED_24, "channels", "must", "no channel is listed", _attribute(ROOT, "channels", [])),
+    "channels-too-few": _fault(
+        NATIVE_24, "statistics shape", "should", "a channel that is stored is not listed", _drop_channel
+    ),
+    "column-not-there": _fault(
+        NATIVE_24,
+        "array-missing",
+        "should",
+        "the array cb, of which channels are listed, is missing",
+        _remove_array("train/cb"),
+    ),
     "split-missing": _fault(
         GRAY,
         "split-missing",

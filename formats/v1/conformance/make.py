@@ -1,6 +1,7 @@
 """Makes the example stores anew: ``make.py``, and by nothing else; the tests read what is committed.
 
-The valid stores are built by freqcache from small generated images, with row groups and shards of a few samples. Their
+The valid stores are built by freqcache from small generated images, with row groups and shards of a few samples; those
+of version 1.0 are marked so, which is what they are, and those with few channels are repacked from one. Their
 JSON is then written without indentation and their statistics with five digits, to keep them small. Every invalid store
 is derived from a valid one by one function below, and kept as the files that it changed.
 """
@@ -31,6 +32,8 @@ from PIL import Image
 
 import freqcache
 from freqcache.building import plan
+from freqcache.rewriting import repack
+from freqcache_formats import ChannelMask
 
 FIXED = freqcache.BuildOptions(size=16)
 EXACT = freqcache.BuildOptions(size=16, exact=True)
@@ -60,6 +63,18 @@ VALID: dict[str, tuple[str, list[tuple[str, int, int, str, int]], freqcache.Buil
 }
 
 
+LUMA_AND_CB = ChannelMask.from_indices([*range(20), *range(64, 68)])
+REPACKED: dict[str, tuple[str, str, ChannelMask]] = {
+    "native-24": (
+        "native-absent with 20 channels of Y and 4 of Cb: no array cr; the absent slot is gone",
+        "native-absent",
+        LUMA_AND_CB,
+    ),
+    "fixed-24": ("fixed-int8 with the 24 channels of a square mask", "fixed-int8", ChannelMask.preset("24")),
+}
+"""Examples with some channels only: what they are, and what of."""
+
+
 def write_image(path: Path, seed: int, width: int, height: int, mode: str, subsampling: int) -> None:
     """Write a generated JPEG: a slope with noise."""
     rng = np.random.default_rng(seed)
@@ -80,7 +95,22 @@ def build_valid(name: str, out: Path, work: Path) -> None:
         write_image(work / name / folder / f"{number:02}.jpg", number, width, height, mode, subsampling)
     with mock.patch.object(plan, "ROW_GROUP_BLOCKS", 12), mock.patch.object(plan, "SHARD_SAMPLES", _shard(name)):
         freqcache.build(work / name, work / "out", options, workers=1, quiet=True)
-    shutil.move(work / "out", out)
+    _settle(work / "out", out)
+    with edit_json(out / "zarr.json") as document:
+        document["attributes"]["freqcache"]["version"] = "1.0"
+
+
+def repack_valid(name: str, valid: Path, work: Path) -> None:
+    """Make one valid store of another, with some of its channels."""
+    _, base, channels = REPACKED[name]
+    with mock.patch.object(plan, "ROW_GROUP_BLOCKS", 12), mock.patch.object(plan, "SHARD_SAMPLES", _shard(base)):
+        repack(valid / base, work / "out", channels=channels, workers=1, quiet=True)
+    _settle(work / "out", valid / name)
+
+
+def _settle(made: Path, out: Path) -> None:
+    """Move a store to its place, and make its JSON small."""
+    shutil.move(made, out)
     for path in sorted(out.rglob("zarr.json")):
         with edit_json(path) as document:
             statistics = document.get("attributes", {}).get("freqcache", {}).get("statistics", {})
@@ -131,6 +161,12 @@ def main() -> int:
             if problems:
                 raise SystemExit("\n".join(map(str, problems)))
             entries["valid"][name] = {"what": sentence, "dump": dump_store(store)}
+        for name, (sentence, _, _) in REPACKED.items():
+            repack_valid(name, HERE / "valid", Path(temporary))
+            problems = check_store(HERE / "valid" / name)
+            if problems:
+                raise SystemExit("\n".join(map(str, problems)))
+            entries["valid"][name] = {"what": sentence, "dump": dump_store(HERE / "valid" / name)}
         for name in FAULTS:
             entries["invalid"][name] = derive(name, HERE / "valid", Path(temporary))
     versions = {
