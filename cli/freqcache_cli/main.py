@@ -19,8 +19,10 @@ from freqcache_formats.errors import FreqcacheError
 
 _COMMANDS: Final = {
     "build": "build",
+    "decode": "decode",
     "demo": "demo",
     "eval": "evaluate",
+    "export": "export",
     "export-model": "export_model",
     "hot": "hot",
     "predict": "predict",

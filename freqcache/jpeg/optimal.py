@@ -40,13 +40,15 @@ def optimal_codes(counts: npt.NDArray[np.int64], codes: npt.NDArray[np.int64], c
         Number of symbols in `coded`.
     """
     lengths = _lengths(counts)
+    longest = 0
     of_length = np.zeros(SYMBOLS + 2, dtype=np.int64)
     for symbol in range(SYMBOLS + 1):
         if lengths[symbol] > 0:
             of_length[lengths[symbol]] += 1
+            longest = max(longest, lengths[symbol])
     _limit(of_length)
     position = 16
-    for length in range(1, SYMBOLS + 2):
+    for length in range(1, longest + 1):
         for symbol in range(SYMBOLS):
             if lengths[symbol] == length:
                 coded[position] = symbol
@@ -67,40 +69,41 @@ def _lengths(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Code lengths of an unlimited Huffman code, (257,): T.81 figure K.1."""
     lengths = np.zeros(SYMBOLS + 1, dtype=np.int64)
     following = np.full(SYMBOLS + 1, -1, dtype=np.int64)
-    heads = np.empty(SYMBOLS + 1, dtype=np.int64)
-    weights = np.empty(SYMBOLS + 1, dtype=np.int64)
-    n = 0
+    # Trees, each as weight * 512 + 256 - its first symbol, the lightest last; of equals, the larger symbol last.
+    trees = np.empty(SYMBOLS + 1, dtype=np.int64)
+    trees[0] = 1 << 9 | (SYMBOLS - _RESERVED)
+    n = 1
     for symbol in range(SYMBOLS):
         if counts[symbol] > 0:
-            heads[n], weights[n] = symbol, counts[symbol]
+            _insert(trees, n, counts[symbol] << 9 | (SYMBOLS - symbol))
             n += 1
-    heads[n], weights[n] = _RESERVED, 1
-    n += 1
     while n > 1:
-        # The two lightest; of equals, the one with the larger symbol first.
-        least, second = -1, -1
-        for i in range(n):
-            if least < 0 or weights[i] <= weights[least]:
-                least, second = i, least
-            elif second < 0 or weights[i] <= weights[second]:
-                second = i
-        end = heads[least]
+        least, second = trees[n - 1], trees[n - 2]
+        end = SYMBOLS - (least & 511)
         lengths[end] += 1
         while following[end] >= 0:
             end = following[end]
             lengths[end] += 1
-        following[end] = heads[second]
-        end = heads[second]
+        following[end] = SYMBOLS - (second & 511)
+        end = following[end]
         lengths[end] += 1
         while following[end] >= 0:
             end = following[end]
             lengths[end] += 1
-        weights[least] += weights[second]
-        n -= 1
-        # Kept in the order of their first symbols, on which ties are broken.
-        for i in range(second, n):
-            heads[i], weights[i] = heads[i + 1], weights[i + 1]
+        n -= 2
+        _insert(trees, n, least + (second >> 9 << 9))
+        n += 1
     return lengths
+
+
+@kernel
+def _insert(trees: npt.NDArray[np.int64], n: int, tree: int) -> None:
+    """Put a tree among `n` that fall, in its order."""
+    place = n
+    while place > 0 and trees[place - 1] < tree:
+        trees[place] = trees[place - 1]
+        place -= 1
+    trees[place] = tree
 
 
 @kernel

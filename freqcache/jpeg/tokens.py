@@ -1,8 +1,8 @@
 """Entropy coding in two steps: coefficients to tokens, which are counted, and tokens to bits.
 
-A token is a symbol of one of the Huffman tables with its value bits: bits 24-25 hold the table, 16-23 the symbol, 0-15 the
-value bits, as many as the symbol's low four bits say. Source: ITU-T T.81 F.1.2 (encoding of DC and AC coefficients),
-A.2 (order of blocks), B.1.1.5 (byte stuffing).
+A token is a symbol of one of the Huffman tables with its value bits: bits 24-25 hold the table, 16-23 the symbol, 0-15
+the value bits, as many as the symbol's low four bits say. Source: ITU-T T.81 F.1.2 (encoding of DC and AC
+coefficients), A.2 (order of blocks), B.1.1.5 (byte stuffing).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _CHUNK: Final = 4096
 @kernel
 def find_nonzero(
     planes: npt.NDArray[np.int16], offset: int, n_blocks: int, first: int, masks: npt.NDArray[np.int64]
-) -> int:
+) -> Integer:
     """Say which AC coefficients of a component are not zero.
 
     Parameters
@@ -53,7 +53,7 @@ def find_nonzero(
     int
         How many are not zero.
     """
-    total = 0
+    total: Integer = 0
     for start in range(0, n_blocks, _CHUNK):  # so that the masks stay in the cache from one plane to the next
         size = min(_CHUNK, n_blocks - start)
         part = masks[first + start : first + start + size]

@@ -1,8 +1,8 @@
 """Writes quantized DCT coefficients as a JPEG file, without making pixels: the inverse of :mod:`freqcache.jpeg.reader`.
 
-Sequential Huffman coding with codes made for each image. A file is baseline, or extended sequential where a quantization
-table needs 16 bits. No progressive files, no restart markers, no metadata but JFIF and, on request, the EXIF orientation.
-Source: ITU-T T.81 annexes A, B, F; ITU-T T.871 (JFIF); CIPA DC-008 (EXIF).
+Sequential Huffman coding with codes made for each image. A file is baseline, or extended sequential where a
+quantization table needs 16 bits. No progressive files, no restart markers, no metadata but JFIF and, on request, the EXIF
+orientation. Source: ITU-T T.81 annexes A, B, F; ITU-T T.871 (JFIF); CIPA DC-008 (EXIF).
 """
 
 from __future__ import annotations
@@ -52,10 +52,11 @@ def write_coefficients(components: Sequence[JpegComponent], *, width: int, heigh
     Raises
     ------
     ExportError
-        If the image is larger than a JPEG file can say, or a coefficient is larger than one of 8-bit samples can be
-        coded: a DC difference of more than 2047, any other of more than 1023.
+        If the image is larger than a JPEG file can say, a coefficient is larger than one of 8-bit samples can be coded
+        (a DC difference of more than 2047, any other of more than 1023), or a component's sampling factors, grid or
+        table cannot be those of such an image.
     ValueError
-        If components do not fit together: their number, sampling factors, grids or tables.
+        If there are not one or three components.
 
     Notes
     -----
@@ -94,15 +95,21 @@ def _check(components: Sequence[JpegComponent], width: int, height: int) -> None
     for name, part in zip(_NAMES, components, strict=False):
         if not (1 <= part.h <= 4 and 1 <= part.v <= 4):
             msg = f"{name}: expected sampling factors 1..4, found {part.h} x {part.v}"
-            raise ValueError(msg)
-        grid = (-(-(-(-height * part.v // v_max)) // 8), -(-(-(-width * part.h // h_max)) // 8))
+            raise ExportError(msg)
+        grid = (_blocks(height, part.v, v_max), _blocks(width, part.h, h_max))
         if part.coefficients.shape != (64, *grid) or part.coefficients.dtype != np.int16:
             found = f"{part.coefficients.dtype} {part.coefficients.shape}"
             msg = f"{name}: expected int16 {(64, *grid)} for {width} x {height} pixels, found {found}"
-            raise ValueError(msg)
+            raise ExportError(msg)
         if part.quantization.shape != (64,) or part.quantization.min() < 1:
             msg = f"{name}: expected 64 quantization steps of at least 1"
-            raise ValueError(msg)
+            raise ExportError(msg)
+
+
+def _blocks(length: int, factor: int, largest: int) -> int:
+    """Return a component's blocks along one axis: T.81 A.1.1."""
+    samples = -(-length * factor // largest)
+    return -(-samples // 8)
 
 
 def _scans(components: Sequence[JpegComponent], width: int, height: int) -> list[bytes]:
@@ -160,11 +167,11 @@ def _scan(members: Sequence[int], tokens: npt.NDArray[np.uint32], counts: npt.ND
     symbols = np.arange(TABLES * 256)
     n_bits = int((counts * ((codes & 31) + (symbols & 15))).sum())
     out = np.empty(2 * (n_bits // 8 + 8), dtype=np.uint8)  # every byte may need a stuffed one
-    length = write_bits(tokens, codes, out)
+    written = write_bits(tokens, codes, out)
     header = bytes([len(members)])
     for index in members:
         header += bytes([index + 1, min(index, 1) * 0x11])
-    return [_segment(DHT, tables), _segment(SOS, header + b"\0\x3f\0"), out[:length].tobytes()]
+    return [_segment(DHT, tables), _segment(SOS, header + b"\0\x3f\0"), out[:written].tobytes()]
 
 
 def _segment(marker: int, payload: bytes) -> bytes:
