@@ -1,8 +1,8 @@
 """Writes quantized DCT coefficients as a JPEG file, without making pixels: the inverse of :mod:`freqcache.jpeg.reader`.
 
 Sequential Huffman coding with codes made for each image. A file is baseline, or extended sequential where a
-quantization table needs 16 bits. No progressive files, no restart markers, no metadata but JFIF and, on request, the EXIF
-orientation. Source: ITU-T T.81 annexes A, B, F; ITU-T T.871 (JFIF); CIPA DC-008 (EXIF).
+quantization table needs 16 bits. No progressive files, no restart markers, no metadata but JFIF and, on request, the
+EXIF orientation. Source: ITU-T T.81 annexes A, B, F; ITU-T T.871 (JFIF); CIPA DC-008 (EXIF).
 """
 
 from __future__ import annotations
