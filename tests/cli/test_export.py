@@ -95,7 +95,8 @@ def test_decoded_pixels_are_the_originals(
 ) -> None:
     out = tmp_path / name
     assert main(["decode", str(folder / "out.zarr"), "train/bee/0.jpg", str(out)]) == 0
-    width, height = Image.open(folder / "photos/train/bee/0.jpg").size
+    with Image.open(folder / "photos/train/bee/0.jpg") as original:
+        width, height = original.size
     assert capsys.readouterr().out == f"{out}: {width}x{height}, bee, extracted, train/bee/0.jpg\n"
     with Image.open(out) as ours, Image.open(folder / "photos/train/bee/0.jpg") as theirs:
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
@@ -118,7 +119,8 @@ def test_a_mask_shows_what_a_network_sees(folder: Path, tmp_path: Path) -> None:
         str(tmp_path / "mask.json"),
     ]
     assert main(words) == 0
-    pixels = np.asarray(Image.open(tmp_path / "a.png")).astype(int)
+    with Image.open(tmp_path / "a.png") as image:
+        pixels = np.asarray(image).astype(int)
     assert (np.ptp(pixels, axis=2) == 0).all()
     assert (pixels[:8, :8] == pixels[0, 0]).all()
     assert (pixels != pixels[0, 0]).any()

@@ -244,7 +244,7 @@ def test_places_that_cannot_be_exported_to(caches: Caches, tmp_path: Path) -> No
         export_jpegs(store, tmp_path / "file", quiet=True)
     with pytest.raises(ExportError, match="lies inside the cache"):
         export_jpegs(store, store / "train", quiet=True)
-    with pytest.raises(ExportError, match="file: Not a directory|file/x"):
+    with pytest.raises(ExportError, match="Not a directory"):
         export_jpegs(store, tmp_path / "file" / "x", workers=1, quiet=True)
 
 

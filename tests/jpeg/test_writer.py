@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +252,6 @@ def codes_of(weights: dict[int, int]) -> tuple[np.ndarray, dict[int, int]]:
     assert optimal_codes(counts, codes, coded) == len(weights)
     words = {symbol: format(int(codes[symbol]) >> 5, f"0{int(codes[symbol]) & 31}b") for symbol in weights}
     ordered = sorted(words.values())
-    assert not any(b.startswith(a) for a, b in zip(ordered, ordered[1:], strict=False))
+    assert not any(b.startswith(a) for a, b in pairwise(ordered))
     assert not any(set(word) == {"1"} for word in ordered)
     return coded, {symbol: len(word) for symbol, word in words.items()}
