@@ -76,6 +76,8 @@ def test_samples_may_be_slots_paths_and_lists(folder: Path, tmp_path: Path) -> N
         (["{folder}/half.zarr", "{out}"], 1, "its build did not finish"),
         (["{folder}/broken.zarr", "{out}", "--workers", "1", "-q"], 1, "train/y/c/0/0"),
         (["{folder}/out.zarr", "{folder}/out.zarr/x"], 1, "lies inside the cache"),
+        (["{folder}/out.zarr", ""], 1, "is an empty name"),
+        (["{folder}/out.zarr", "/dev/null/x", "-q"], 1, "Not a directory"),
     ],
 )
 def test_what_cannot_be_exported_is_one_line(

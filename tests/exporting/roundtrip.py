@@ -5,8 +5,8 @@
 SOURCE is a source of ``freqcache build``, or with --pattern a folder of files that are linked into one class.
 Coefficients are those that jpeglib reads from both files (libjpeg-turbo 2.1.0, in a process of its own); where it
 cannot read one, those of the libjpeg-turbo of tests/jpeg/oracles.py. Pixels are Pillow's. Samples that the build turned
-by their EXIF orientation are compared by the cache's integers, and with the pixels of Pillow's ``exif_transpose``, which
-differ by a few units of rounding. Also says what the files weigh.
+by their EXIF orientation are compared by the cache's integers, and with the pixels of Pillow's ``exif_transpose``,
+which differ by a few units of rounding. Also says what the files weigh.
 """
 
 from __future__ import annotations

@@ -248,6 +248,22 @@ def test_places_that_cannot_be_exported_to(caches: Caches, tmp_path: Path) -> No
         export_jpegs(store, tmp_path / "file" / "x", workers=1, quiet=True)
 
 
+def test_a_zip_file_can_be_exported(caches: Caches, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "store.zarr"), "zip", caches("native"))
+    options = {"samples": ["val/ant/0.jpg"], "quiet": True}
+    export_jpegs(archive, tmp_path / "zip", workers=2, **options)
+    export_jpegs(caches("native"), tmp_path / "folder", workers=1, **options)
+    assert tree(tmp_path / "zip") == tree(tmp_path / "folder")
+
+
+def test_a_library_user_gets_bytes(photos: Path, caches: Caches) -> None:
+    data = freqcache.to_jpeg(freqcache.open(caches("native")), "val/bee/0.jpg")
+    with Image.open(io.BytesIO(data)) as ours, Image.open(photos / "val/bee/0.jpg") as theirs:
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+    with pytest.raises(ExportError, match="say which"):
+        freqcache.to_jpeg(caches("native"), 0)
+
+
 def test_one_export_at_a_time(caches: Caches, tmp_path: Path) -> None:
     import fcntl
 

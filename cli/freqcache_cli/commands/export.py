@@ -38,7 +38,7 @@ def _samples(
 
 @click.command("export")
 @click.argument("store", metavar="OUT.zarr")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("folder", metavar="DIR")
 @click.option("--split", metavar="NAME", help="Only this split.")
 @click.option("--channels", metavar="MASK", default="all", show_default=True, help="Other channels become zero.")
 @click.option("--classes", metavar="NAMES", help="Only these classes, with commas between them.")
@@ -56,7 +56,7 @@ def _samples(
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
 def command(
     store: str,
-    folder: Path,
+    folder: str,
     *,
     split: str | None,
     channels: str,
