@@ -168,6 +168,28 @@ def test_blocks_that_complete_an_mcu_are_cheap() -> None:
     assert len(write_coefficients(one, width=1, height=1)) <= len(alone) + 4
 
 
+@pytest.mark.parametrize("sampling", SAMPLINGS[4:9], ids=str)
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (9, 9), (17, 40), (33, 70)])
+def test_pixels_do_not_depend_on_blocks_that_complete_an_mcu(
+    sampling: list[tuple[int, int]], width: int, height: int
+) -> None:
+    """Beside the tests' own encoder, told to fill the MCUs with noise: libjpeg's upsampling does not look there."""
+    rng = np.random.default_rng([width, height, 7])
+    components = made(rng, width, height, sampling)
+    h_max, v_max = max(h for h, _ in sampling), max(v for _, v in sampling)
+    noisy = []
+    for index, part in enumerate(components):
+        grid = (-(-height // (8 * v_max)) * part.v, -(-width // (8 * h_max)) * part.h)
+        planes = rng.integers(-200, 200, (64, *grid)).astype(np.int16)
+        planes[:, : part.block_rows, : part.block_cols] = part.coefficients
+        noisy.append(encoder.Component(identifier=index + 1, h=part.h, v=part.v, coefficients=planes, table=index))
+    tables = b"".join(encoder.quantization_table(i, part.quantization) for i, part in enumerate(components))
+    other = encoder.encode(noisy, width, height, [encoder.ScanSpec(components=(0, 1, 2))], tables=tables)
+    ours = write_coefficients(components, width=width, height=height)
+    with Image.open(io.BytesIO(ours)) as a, Image.open(io.BytesIO(other)) as b:
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
