@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from exporting.roundtrip import Comparison, compare, linked
+from photographs import encoded
 from PIL import Image
 from scipy.fft import idctn
 
@@ -25,6 +26,7 @@ from freqcache.jpeg import read_coefficients
 from freqcache.quantization import fixed_steps
 from freqcache_formats.channels import NATURAL_TO_ZIGZAG
 from tests.exporting.conftest import WHOLE
+from tests.jpeg import encoder
 
 Caches = Callable[[str], Path]
 
@@ -262,6 +264,31 @@ def test_a_library_user_gets_bytes(photos: Path, caches: Caches) -> None:
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
     with pytest.raises(ExportError, match="say which"):
         freqcache.to_jpeg(caches("native"), 0)
+
+
+def test_a_sample_that_no_sequential_file_holds_is_named_and_the_others_are_written(tmp_path: Path) -> None:
+    """In a progressive file, DC coefficients may differ by more than a sequential code can say."""
+    planes = np.zeros((64, 1, 2), dtype=np.int16)
+    planes[0] = [[1500, -1500]]
+    scans = [
+        encoder.ScanSpec(components=(0,), start=0, end=0, low=1),
+        encoder.ScanSpec(components=(0,), start=1, end=63),
+        encoder.ScanSpec(components=(0,), start=0, end=0, high=1),
+    ]
+    part = encoder.Component(identifier=1, h=1, v=1, coefficients=planes)
+    folder = tmp_path / "photos" / "ant"
+    folder.mkdir(parents=True)
+    (folder / "wild.jpg").write_bytes(encoder.encode([part], 16, 8, scans, frame=0xC2))
+    (folder / "tame.jpg").write_bytes(encoded(5, 30, 20, quality=70))
+    freqcache.build(tmp_path / "photos", tmp_path / "out.zarr", workers=1, quiet=True)
+    with pytest.raises(
+        ExportIncompleteError, match=r"ant/wild.jpg: not written: Y, block \(0, 1\).*by -3000"
+    ) as caught:
+        export_jpegs(tmp_path / "out.zarr", tmp_path / "out", workers=1, quiet=True)
+    assert set(tree(tmp_path / "out")) == {"ant/tame.jpg"}
+    assert len(caught.value.report.refused) == 1
+    with pytest.raises(ExportError, match=r"out.zarr: all, slot \d, ant/wild.jpg: Y, block"):
+        to_jpeg(tmp_path / "out.zarr", "ant/wild.jpg")
 
 
 def test_one_export_at_a_time(caches: Caches, tmp_path: Path) -> None:
