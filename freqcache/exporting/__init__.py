@@ -6,7 +6,8 @@ The JPEG encoder is :mod:`freqcache.jpeg.writer`.
 
 from __future__ import annotations
 
-from freqcache.exporting.folder import ExportIncompleteError, ExportReport, export_jpegs
+from freqcache.exporting.folder import export_jpegs
+from freqcache.exporting.report import ExportIncompleteError, ExportReport
 from freqcache.exporting.single import save_sample, to_jpeg
 
 __all__ = ["ExportIncompleteError", "ExportReport", "export_jpegs", "save_sample", "to_jpeg"]

@@ -1,10 +1,10 @@
 """Writes a cache, or a part of it, as a folder of JPEG files in class folders.
 
-Row group by row group, so that each chunk is decoded once, by worker processes or in this one. A file is written under
-another name, read back and compared, and then renamed: what has its own name is whole. (Nothing is synced to the disk:
-a power failure can leave an empty file, which the next run finds.) Encoding is deterministic, so a file that is there
-already is known by its bytes: a second run writes only what is missing. A file with other bytes is never replaced
-unless asked to, and an original of the cache never at all.
+Row group by row group, so that each chunk is decoded once, by worker processes or in this one: see
+:mod:`freqcache.exporting.writing`. What has its own name is whole. (Nothing is synced to the disk: a power failure can
+leave an empty file, which the next run finds.) Encoding is deterministic, so a file that is there already is known by
+its bytes: a second run writes only what is missing. A file with other bytes is never replaced unless asked to, and an
+original of the cache never at all.
 """
 
 from __future__ import annotations
@@ -15,114 +15,22 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from freqcache.errors import ExportError
-from freqcache.exporting.images import ImageReader, SampleImage, stored_channels, wanted_channels
+from freqcache.exporting.images import stored_channels, wanted_channels
 from freqcache.exporting.names import file_names
+from freqcache.exporting.report import ExportIncompleteError, ExportReport, OriginSizes
 from freqcache.exporting.selection import select_slots
+from freqcache.exporting.writing import WORK_FOLDER, GroupTask, Outcome, WriteOptions, write_group_files
 from freqcache.progress import progress
 from freqcache.store import Store, open_store
 from freqcache.workers import Pool, WorkerDiedError
 from freqcache_formats.layout import Origin
 from freqcache_formats.mask import ChannelMask
-
-WORK_FOLDER: Final = ".freqcache-export"
-"""Folder inside the export, while it runs, of its lock and of files that are being written."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OriginSizes:
-    """Files of one origin.
-
-    Attributes
-    ----------
-    files : int
-        How many.
-    bytes, source_bytes : int
-        Of them, and of the files that the cache was built from.
-    """
-
-    files: int
-    bytes: int
-    source_bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportReport:
-    """What an export did.
-
-    Attributes
-    ----------
-    folder : Path
-        Where the files are.
-    kind : str
-        Of the cache: ``"native"`` or ``"fixed"``.
-    splits : dict of str to int
-        Files of each split.
-    n_written, n_kept : int
-        Files written by this run, and files that were there already.
-    origins : dict of str to OriginSizes
-        By the samples' origin, those there are any of.
-    channels : int
-        Channels that the files hold; the other coefficients are zero.
-    stored_channels : int
-        Channels that the cache holds.
-    n_rounded : int
-        Files of a fixed cache whose dequantized values are not exactly the cache's.
-    refused : tuple of (str, str)
-        Files that were not written, with the reason, in order.
-    seconds : float
-        Wall time.
-    """
-
-    folder: Path
-    kind: str
-    splits: dict[str, int]
-    n_written: int
-    n_kept: int
-    origins: dict[str, OriginSizes]
-    channels: int
-    stored_channels: int
-    n_rounded: int
-    refused: tuple[tuple[str, str], ...]
-    seconds: float
-
-    @property
-    def n_files(self) -> int:
-        """Files that are there now."""
-        return self.n_written + self.n_kept
-
-    @property
-    def bytes(self) -> int:
-        """Of these files."""
-        return sum(sizes.bytes for sizes in self.origins.values())
-
-    @property
-    def source_bytes(self) -> int:
-        """Of the files that the cache was built from."""
-        return sum(sizes.source_bytes for sizes in self.origins.values())
-
-
-class ExportIncompleteError(ExportError):
-    """Some files could not be written; the others are there.
-
-    Attributes
-    ----------
-    report : ExportReport
-        What was done; its `refused` lists the files.
-    """
-
-    def __init__(self, message: str, report: ExportReport) -> None:
-        super().__init__(message)
-        self.report = report
 
 
 def export_jpegs(
@@ -182,15 +90,15 @@ def export_jpegs(
     mask = wanted_channels(opened, channels)
     chosen = select_slots(opened, split=split, classes=classes, samples=samples, limit=limit)
     folder = _place(folder, opened)
-    options = _Options(
+    options = WriteOptions(
         store=str(store), id=opened.id, mask=mask, folder=folder.resolve(), verify=verify, overwrite=overwrite
     )
     tasks = list(_tasks(opened, chosen, options))
-    outcomes: dict[tuple[str, int], _Outcome] = {}
+    outcomes: dict[tuple[str, int], Outcome] = {}
     try:
         total = sum(map(len, chosen.values()))
         with _working_in(folder), Pool(workers) as pool, progress(total, "exporting", quiet=quiet) as bar:
-            for name, found in pool.run(_export, tasks):
+            for name, found in pool.run(write_group_files, tasks):
                 outcomes.update(((name, outcome.slot), outcome) for outcome in found)
                 bar.update(len(found))
     except WorkerDiedError as error:
@@ -206,40 +114,6 @@ def export_jpegs(
         msg = f"{path}: not written: {reason}{also}"
         raise ExportIncompleteError(msg, report)
     return report
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Options:
-    """What is the same for all tasks."""
-
-    store: str
-    id: str
-    mask: ChannelMask
-    folder: Path
-    verify: bool
-    overwrite: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Task:
-    """The wanted samples of one row group; picklable."""
-
-    options: _Options
-    split: str
-    slots: npt.NDArray[np.intp]
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Outcome:
-    """What became of one sample; `reason` is empty unless its file was refused."""
-
-    slot: int
-    name: str
-    size: int = 0
-    written: bool = False
-    exact: bool = True
-    reason: str = ""
 
 
 def _place(folder: str | Path, store: Store) -> Path:
@@ -282,98 +156,26 @@ def _working_in(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _tasks(store: Store, chosen: dict[str, npt.NDArray[np.intp]], options: _Options) -> Iterator[_Task]:
+def _tasks(store: Store, chosen: dict[str, npt.NDArray[np.intp]], options: WriteOptions) -> Iterator[GroupTask]:
     for name, slots in chosen.items():
         split = store[name]
         names = file_names(split)
         groups = split.row_groups[slots]
         for part in np.split(slots, np.flatnonzero(np.diff(groups)) + 1):
-            yield _Task(options=options, split=name, slots=part, names=tuple(names[slot] for slot in part.tolist()))
-
-
-@lru_cache(maxsize=2)
-def _reader(store: str, store_id: str, split: str, mask: tuple[int, ...]) -> ImageReader:
-    opened = open_store(store)
-    if opened.id != store_id:
-        msg = f"{store}: replaced by another store while it was exported"
-        raise ExportError(msg)
-    return ImageReader(opened, split, ChannelMask.from_indices(mask))
-
-
-def _export(task: _Task) -> tuple[str, list[_Outcome]]:
-    """Write the files of one row group."""
-    options = task.options
-    reader = _reader(options.store, options.id, task.split, tuple(options.mask.indices.tolist()))
-    found = []
-    slots = task.slots.tolist()
-    for slot, name, image in zip(slots, task.names, reader.read(task.slots), strict=True):
-        try:
-            size, written = _put(image, options.folder, name, options, reader, slot)
-            found.append(_Outcome(slot=slot, name=name, size=size, written=written, exact=image.exact))
-        except ExportError as error:
-            found.append(_Outcome(slot=slot, name=name, reason=str(error)))
-    return task.split, found
-
-
-def _put(
-    image: SampleImage, folder: Path, name: str, options: _Options, reader: ImageReader, slot: int
-) -> tuple[int, bool]:
-    """Put one file at its place; return its size, and whether it had to be written."""
-    data = image.encode()
-    path = folder / name
-    _make_folder(path.parent, folder)
-    there = _existing(path)
-    if there == data:
-        return len(data), False
-    if there is not None:
-        digest = reader.split.values("source_digest")[slot].tobytes()
-        if xxhash.xxh3_128_digest(there) == digest:
-            msg = "this is the file that the cache was built from, which is never replaced"
-            raise ExportError(msg)
-        if not options.overwrite:
-            msg = "a file with other content stands there; --overwrite replaces it"
-            raise ExportError(msg)
-    partial = folder / WORK_FOLDER / f"{os.getpid()}.partial"
-    partial.write_bytes(data)
-    if options.verify:
-        image.check(partial.read_bytes())
-    partial.replace(path)
-    return len(data), True
-
-
-def _make_folder(folder: Path, root: Path) -> None:
-    """Make a folder of the export, unless a link leads out of it."""
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-    if not folder.resolve().is_relative_to(root):
-        msg = f"{folder} is a link that leads out of {root}"
-        raise ExportError(msg)
-
-
-def _existing(path: Path) -> bytes | None:
-    """Return what stands at a file's place; None for nothing."""
-    if not path.exists():
-        if path.is_symlink():
-            msg = "a link that leads nowhere stands there"
-            raise ExportError(msg)
-        return None
-    if not path.is_file():
-        msg = "something that is no file stands there"
-        raise ExportError(msg)
-    return path.read_bytes()
+            yield GroupTask(options=options, split=name, slots=part, names=tuple(names[slot] for slot in part.tolist()))
 
 
 def _report(
     store: Store,
     folder: Path,
     chosen: dict[str, npt.NDArray[np.intp]],
-    outcomes: dict[tuple[str, int], _Outcome],
+    outcomes: dict[tuple[str, int], Outcome],
     mask: ChannelMask,
     began: float,
 ) -> ExportReport:
     sizes = {origin: [0, 0, 0] for origin in Origin}
     splits = {}
-    good: list[_Outcome] = []
+    good: list[Outcome] = []
     refused: list[tuple[str, str]] = []
     for name, slots in chosen.items():
         split = store[name]

@@ -20,8 +20,8 @@ import freqcache
 from freqcache import BuildOptions, ChannelMask
 from freqcache.errors import ExportError, MaskError, StoreError
 from freqcache.exporting import ExportIncompleteError, export_jpegs, to_jpeg
-from freqcache.exporting.folder import WORK_FOLDER
 from freqcache.exporting.steps import whole_steps
+from freqcache.exporting.writing import WORK_FOLDER
 from freqcache.jpeg import read_coefficients
 from freqcache.quantization import fixed_steps
 from freqcache_formats.channels import NATURAL_TO_ZIGZAG
