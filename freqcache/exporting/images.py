@@ -159,7 +159,10 @@ class ImageReader:
             yield tuple(components), sample.width, sample.height, True
 
     def _fixed(self, split: FixedSplit, slots: Slots) -> Iterator[_Parts]:
-        (rows, cols), steps = split.grid, split.quantization
+        rows, cols = split.grid
+        # Of channels that are not taken, the cache may not even know the step.
+        steps = np.ones(N_CHANNELS, dtype=np.float32)
+        steps[self._mask.indices] = split.quantization[self._mask.indices]
         samplings = split.values("sampling")
         for slot, values in zip(slots, split.read(slots, self._mask), strict=True):
             full = np.zeros((N_CHANNELS, rows, cols), dtype=values.dtype)

@@ -24,6 +24,7 @@ from freqcache.exporting.steps import whole_steps
 from freqcache.exporting.writing import WORK_FOLDER
 from freqcache.jpeg import read_coefficients
 from freqcache.quantization import fixed_steps
+from freqcache.store import FixedSplit
 from freqcache_formats.channels import NATURAL_TO_ZIGZAG
 from tests.exporting.conftest import WHOLE
 from tests.jpeg import encoder
@@ -143,6 +144,16 @@ def test_a_masked_export_has_the_channels_and_zeros(caches: Caches, tmp_path: Pa
         for part, whole, wanted in zip(image.components, sample.coefficients, mask.frequencies, strict=False):
             np.testing.assert_array_equal(part.coefficients[wanted], whole[wanted])
             assert not np.delete(part.coefficients, wanted, axis=0).any()
+
+
+def test_steps_of_channels_that_are_not_taken_do_not_matter(caches: Caches, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that does not hold them says NaN."""
+    store, mask = freqcache.open(caches("int8")), ChannelMask.load("24")
+    wanted = to_jpeg(store, 0, split="val", channels=mask)
+    steps = np.full(192, np.nan, dtype=np.float32)
+    steps[mask.indices] = fixed_steps()[mask.indices]
+    monkeypatch.setattr(FixedSplit, "quantization", steps)
+    assert to_jpeg(store, 0, split="val", channels=mask) == wanted
 
 
 def test_kept_orientation_is_written(caches: Caches, photos: Path) -> None:
