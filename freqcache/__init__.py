@@ -1,8 +1,8 @@
 """freqcache: learning in the frequency domain.
 
 JPEG coefficients, cached by channel in Zarr v3, for training vision models. The names below are loaded when first
-used, so that ``import freqcache`` costs nothing: ``open``, ``build``, ``Item``, ``make_hot``, ``FrequencyDataset``,
-``FrequencyLoader``, ``FrequencyBatchSampler`` and ``ChannelMask``.
+used, so that ``import freqcache`` costs nothing: ``open``, ``build``, ``Item``, ``make_hot``, ``to_jpeg``,
+``export_jpegs``, ``FrequencyDataset``, ``FrequencyLoader``, ``FrequencyBatchSampler`` and ``ChannelMask``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from freqcache.building import BuildOptions, build
     from freqcache.building.hot import make_hot
     from freqcache.dataset import FrequencyDataset
+    from freqcache.exporting import export_jpegs, to_jpeg
     from freqcache.loading.loader import FrequencyLoader
     from freqcache.loading.sampler import FrequencyBatchSampler
     from freqcache.sources import Item
@@ -32,8 +33,10 @@ __all__ = [
     "Item",
     "__version__",
     "build",
+    "export_jpegs",
     "make_hot",
     "open",
+    "to_jpeg",
 ]
 
 _HOMES = {
@@ -45,8 +48,10 @@ _HOMES = {
     "FrequencyLoader": ("freqcache.loading.loader", "FrequencyLoader"),
     "Item": ("freqcache.sources.items", "Item"),
     "build": ("freqcache.building.run", "build"),
+    "export_jpegs": ("freqcache.exporting", "export_jpegs"),
     "make_hot": ("freqcache.building.hot", "make_hot"),
     "open": ("freqcache.store", "open_store"),
+    "to_jpeg": ("freqcache.exporting", "to_jpeg"),
 }
 
 

@@ -11,6 +11,7 @@ from freqcache_formats.errors import FormatError, FreqcacheError, MaskError
 __all__ = [
     "BuildError",
     "CorruptImageError",
+    "ExportError",
     "FormatError",
     "FreqcacheError",
     "ImageLimitError",
@@ -44,6 +45,10 @@ class BuildError(FreqcacheError):
 
 class StoreError(FreqcacheError):
     """A store cannot be opened or a chunk of it cannot be trusted."""
+
+
+class ExportError(FreqcacheError):
+    """Samples cannot be written as image files."""
 
 
 class TrainingError(FreqcacheError):

@@ -20,8 +20,10 @@ from freqcache_formats.errors import FreqcacheError
 _COMMANDS: Final = {
     "bench": "bench",
     "build": "build",
+    "decode": "decode",
     "demo": "demo",
     "eval": "evaluate",
+    "export": "export",
     "export-model": "export_model",
     "hot": "hot",
     "info": "info",
