@@ -15,6 +15,7 @@ __all__ = [
     "FreqcacheError",
     "ImageLimitError",
     "MaskError",
+    "PlotError",
     "SourceError",
     "StoreError",
     "TrainingError",
@@ -48,3 +49,7 @@ class StoreError(FreqcacheError):
 
 class TrainingError(FreqcacheError):
     """A training run cannot start or cannot go on."""
+
+
+class PlotError(FreqcacheError):
+    """A picture cannot be drawn, or not be written where it is to go."""

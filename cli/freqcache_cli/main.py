@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "eval": "evaluate",
     "export-model": "export_model",
     "hot": "hot",
+    "plot": "plot",
     "predict": "predict",
     "select": "select",
     "sweep": "sweep",
