@@ -93,7 +93,10 @@ def read_curves(run: str | Path) -> Curves:
 
 
 def _numbers(entry: Mapping[str, Any]) -> dict[str, float]:
-    return {"epoch": float(entry["epoch"]), **{name: float(value) for name, value in entry.items() if value is not None}}
+    return {
+        "epoch": float(entry["epoch"]),
+        **{name: float(value) for name, value in entry.items() if value is not None},
+    }
 
 
 def save_curves(path: str | Path, runs: Sequence[Curves], *, dpi: int | None = None) -> None:

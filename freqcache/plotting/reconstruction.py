@@ -39,7 +39,7 @@ class Reconstruction:
     psnr : float
         In decibels, against the original; infinite where they are equal.
     bytes : float
-        Stored bytes of the channels per image, a mean over the split.
+        Stored bytes of the sample's channels: see :class:`StoredSample`.
     """
 
     mask: ChannelMask
@@ -145,7 +145,8 @@ def save_reconstructions(
         figure.suptitle(sample.title)
         figure.supxlabel(
             f"{text(sample.label, 40)}, {sample.width} x {sample.height} pixels, {sample.origin.name.lower()}. "
-            "Decibels: PSNR against the original. Bytes: of the channels, mean of the split's images.",
+            "Decibels: PSNR against the original.\nBytes: what the channels of this image take in the store, "
+            "by its share of the blocks.",
             fontsize=9,
         )
 
@@ -192,7 +193,10 @@ def draw_reconstructions(
         original, whole = sample.rgb(), sample.channel_bytes.sum()
         name = f"all {len(sample.held)} channels\nthe original, {in_bytes(whole)}"
     else:
-        original, name = source_pixels(sample, source), f"{text(Path(sample.path).name, 30)}\nthe original, decoded by Pillow"
+        original, name = (
+            source_pixels(sample, source),
+            f"{text(Path(sample.path).name, 30)}\nthe original, decoded by Pillow",
+        )
     made = reconstruct(sample, channels, original)
     del masks
     save_reconstructions(path, sample, made, original, name=name, dpi=dpi)
@@ -208,4 +212,4 @@ def _layout(aspect: float, count: int) -> tuple[int, float, float]:
     side = min(12.6 / columns, 4.2) if columns > 1 else 10.0  # inches of a picture's width
     side = min(side, 7.0 * aspect) if aspect < 1 else side
     rows = -(-count // columns)
-    return columns, max(columns * side, 6.5) + 0.2, rows * (side / aspect + 0.5) + 0.8
+    return columns, max(columns * max(side, 1.9), 8.0) + 0.2, rows * (side / aspect + 0.6) + 1.0

@@ -1,7 +1,7 @@
 """What a cache says of its channels: heat maps of their statistics, and how energy and bytes decay.
 
-Energy is the mean square of the dequantized coefficients, ``mean**2 + std**2``. The DCT is orthonormal, so by Parseval's
-theorem the energies of a component's 64 channels add up to 64 times the mean square of its level-shifted samples.
+Energy is the mean square of the dequantized coefficients, ``mean**2 + std**2``. The DCT is orthonormal, so the energies
+of a component's 64 channels add up to 64 times the mean square of its level-shifted samples (Parseval's theorem).
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def save_statistics(path: str | Path, statistics: ChannelStatistics, *, dpi: int
     ]
     maps = heatmaps_height(rows)
     with picture(path, width=12.6, height=maps + _CURVES_HEIGHT, dpi=dpi) as figure:
-        above, below = figure.subfigures(2, 1, height_ratios=(maps, _CURVES_HEIGHT))
+        parts = figure.subfigures(2, 1, height_ratios=(maps, _CURVES_HEIGHT), squeeze=False)
+        above, below = parts[:, 0]
         draw_heatmaps(above, rows)
         decay, shares = below.subplots(1, 2)
         _draw_decay(decay, statistics)

@@ -53,7 +53,8 @@ class StoredSample:
     width, height : int
         Pixels.
     channel_bytes : (192,) float64
-        Stored bytes per image of each channel, a mean over the split; 0 for channels that the store does not hold.
+        Stored bytes of each channel: what this sample has of those of the split by its number of blocks, because
+        chunks hold many samples; 0 for channels that the store does not hold.
     """
 
     store: str
@@ -134,6 +135,17 @@ def bytes_per_image(split: Split, held: ChannelMask) -> npt.NDArray[np.float64]:
     return whole
 
 
+def _bytes_of(split: Split, slot: int, held: ChannelMask) -> npt.NDArray[np.float64]:
+    """Return what a sample has of the stored bytes of each channel: (192,) float64, by its share of the blocks."""
+    mean = bytes_per_image(split, held)
+    if isinstance(split, FixedSplit):
+        return mean
+    blocks = split.values("blocks").astype(np.int64).prod(axis=2)  # (slots, 3)
+    of_all = blocks[slot] * len(split) / np.maximum(blocks[split.slots].sum(axis=0), 1)
+    taken: npt.NDArray[np.float64] = mean * np.repeat(of_all, N_FREQUENCIES)
+    return taken
+
+
 def read_sample(path: str, index: str | int, split: str | None = None) -> StoredSample:
     """Read all channels of one sample.
 
@@ -180,7 +192,7 @@ def read_sample(path: str, index: str | int, split: str | None = None) -> Stored
         sampling=sampling,
         width=size[0],
         height=size[1],
-        channel_bytes=bytes_per_image(part, held),
+        channel_bytes=_bytes_of(part, slot, held),
     )
 
 
@@ -230,7 +242,8 @@ def _find(store: Store, path: str, name: str, split: str | None) -> tuple[Split,
         raise PlotError(msg)
     if len(found) > 1:
         first, second, *_ = (f"{part.name} {slot} ({source})" for part, slot, source in found)
-        msg = f"{path}: {len(found)} samples come from files called {name!r}: {first}, {second}, ..; give more of the path"
+        several = f"{len(found)} samples come from files called {name!r}: {first}, {second}"
+        msg = f"{path}: {several}{', ..' if len(found) > 2 else ''}; give more of the path, or --split and a slot"
         raise PlotError(msg)
     return found[0][0], found[0][1]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import log2
+from math import ceil, floor, log2
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Final
@@ -78,6 +78,20 @@ def thin_ticks(values: Iterable[float], count: int = 9) -> list[float]:
         if log2(value / kept[-1]) >= room:
             kept.append(value)
     return kept
+
+
+def round_ticks(values: Iterable[float]) -> list[float]:
+    """Return powers of two, and their halves more, in the range of some positive numbers, with room for labels.
+
+    The numbers themselves where there would be less than two.
+    """
+    numbers = sorted(values)
+    if not numbers:
+        return []
+    first, last = floor(log2(numbers[0])), ceil(log2(numbers[-1]))
+    found = [share * 2.0**n for n in range(first, last + 1) for share in (1, 1.5)]
+    found = [value for value in found if 0.9 * numbers[0] <= value <= 1.1 * numbers[-1]]
+    return thin_ticks(found if len(found) > 1 else numbers)
 
 
 def save_sweep(path: str | Path, series: Sequence[Series], *, title: str = "", dpi: int | None = None) -> None:
@@ -155,11 +169,12 @@ def _panel(
     """Draw one panel."""
     lambdas = [line for line in series if line.kind == "lambda"]
     shown: set[float] = set()
+    reached: list[float] = []
     for line, style in zip(series, styles, strict=True):
         if line.kind == "rgb":
-            height = mean(line.points[0].top1)
-            panel.axhline(height, color=BLACK, linestyle="-.", linewidth=1.2, label=line.label)
             top1 = line.points[0].top1
+            named = line.label if len(top1) == 1 else f"{line.label}, its seeds shaded"
+            panel.axhline(mean(top1), color=BLACK, linestyle="-.", linewidth=1.2, label=named)
             if len(top1) > 1:
                 panel.axhspan(min(top1), max(top1), color=BLACK, alpha=0.08, linewidth=0)
             continue
@@ -167,6 +182,7 @@ def _panel(
         if dodge and line.kind == "lambda":  # lambdas have the same numbers of channels: side by side
             shift = 2 ** (_DODGE * (lambdas.index(line) - (len(lambdas) - 1) / 2))
         points = [point for point in line.points if place(point)]
+        reached += [x for point in points for x in place(point)]
         shown.update(float(f"{mean(place(point)):.3g}") for point in points)
         panel.plot(
             [mean(place(point)) * shift for point in points],
@@ -180,7 +196,7 @@ def _panel(
             if len(point.top1) > 1:
                 places = [x * shift for x in place(point)]
                 panel.scatter(places, point.top1, s=22, color=style["color"], alpha=0.35, linewidths=0, zorder=2)
-    ticks = thin_ticks(shown, 16 if dodge else 8)  # whole numbers are short
+    ticks = thin_ticks(shown, 16) if dodge else round_ticks(reached)
     number_axis(panel, ticks, [f"{tick:g}" for tick in ticks])
     panel.set_xlabel(label)
     tidy(panel)

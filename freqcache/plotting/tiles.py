@@ -8,6 +8,7 @@ scale for all tiles shows how they fade; a scale for each shows what is in the f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,7 +39,10 @@ _LINEAR: Final = 1 / 250
 """Of the largest magnitude: where the common scale turns from linear to logarithmic."""
 
 _GAP: Final = 0.06
-"""Between tiles, in widths of a tile."""
+"""Between tiles, in sides of a tile."""
+
+_LEAST_CELLS: Final = 12
+"""Of a tile's longer side: smaller ones are drawn with several cells a block, so that a gap is thinner than a block."""
 
 
 def tile_scale(tile: Float) -> float:
@@ -51,7 +55,7 @@ def tile_scale(tile: Float) -> float:
 
 
 def thin_tile(tile: Float, most: int = MOST_CELLS) -> tuple[Float, int]:
-    """Return a tile with at most about `most` cells a side, and how many blocks along a side a cell stands for.
+    """Return a tile with at most `most` cells a side, and how many blocks along a side a cell stands for.
 
     A cell shows the coefficient of the largest magnitude among its blocks: a mean would cancel their signs.
     """
@@ -99,12 +103,10 @@ def mosaic(tiles: Float, held: npt.NDArray[np.bool_], scale: str = SCALES[0]) ->
 
 def gap_of(rows: int, columns: int) -> int:
     """Return the cells between two tiles."""
-    return max(1, round(_GAP * max(rows, columns)))
+    return max(1, round(_GAP * sqrt(rows * columns)))
 
 
-def save_tiles(
-    path: str | Path, sample: StoredSample, *, scale: str = SCALES[0], dpi: int | None = None
-) -> None:
+def save_tiles(path: str | Path, sample: StoredSample, *, scale: str = SCALES[0], dpi: int | None = None) -> None:
     """Draw a sample's picture and its channels.
 
     Parameters
@@ -122,24 +124,25 @@ def save_tiles(
     MissingPlotExtra, PlotError
         As for :func:`freqcache.plotting.style.picture`.
     """
-    rows, columns, width, height = _layout(sample.width / sample.height)
+    components = [component for component in range(3) if sample.coefficients[component].size]
+    rows, columns, width, height = _layout(sample.width / sample.height, 1 + len(components))
     with picture(path, width=width, height=height, dpi=dpi) as figure:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         panels[0].imshow(sample.rgb())
-        panels[0].set_title(f"{sample.width} x {sample.height} pixels, {text(sample.label, 40)}")
+        gray = "" if len(components) > 1 else ", grayscale"
+        panels[0].set_title(f"{text(sample.label, 30)}\n{sample.width} x {sample.height} pixels{gray}")
         panels[0].set_axis_off()
-        mosaics = [_mosaic(sample, component, scale) for component in range(3)]
-        norm, label = _norm(mosaics, scale)
+        mosaics = [_mosaic(sample, component, scale) for component in components]
+        norm, most, label = _norm([values for values, _ in mosaics], scale)
         image: Any = None
-        for component, name in enumerate(COMPONENTS):
-            panel = panels[1 + component]
-            image = _draw(panel, sample, component, mosaics[component], norm) or image
-            panel.set_title(_title(sample, component, name))
+        for component, panel, (values, size) in zip(components, panels[1:], mosaics, strict=True):
+            image = _draw(panel, values, size, norm)
+            panel.set_title(_title(sample, component))
         bar = figure.colorbar(image, ax=list(panels), location="bottom", aspect=60, shrink=0.6, pad=0.02)
         if scale == "tile":
             bar.set_ticks([-1, 0, 1], labels=["negative", "0", "positive"])
         else:
-            powers = [10**n for n in range(-3, 6) if norm.vmax * _LINEAR < 10**n <= norm.vmax]
+            powers = [10**n for n in range(-3, 6) if most * _LINEAR < 10**n <= most]
             ticks = [-power for power in reversed(powers)] + [0] + powers
             bar.set_ticks(ticks, labels=[f"{tick:g}" for tick in ticks])
         bar.set_label(label)
@@ -162,58 +165,55 @@ def draw_tiles(
     return sample
 
 
-def _layout(aspect: float) -> tuple[int, int, float, float]:
-    """Return rows and columns of the four panels, and the inches of the figure, for images of an aspect (w / h)."""
+def _layout(aspect: float, count: int) -> tuple[int, int, float, float]:
+    """Return rows and columns of the panels, and the inches of the figure, for images of an aspect (w / h)."""
     aspect = min(max(aspect, 1 / 16), 16)
     if aspect > 2.2:
-        return 4, 1, 13.0, 4 * (12.4 / aspect + 0.6) + 1.4
+        return count, 1, 13.0, count * (12.4 / aspect + 1.0) + 1.2
     if aspect < 1 / 2.2:
-        return 1, 4, 4 * (10 * aspect + 0.3) + 0.5, 12.4
+        return 1, count, max(count * (max(10 * aspect, 2.4) + 0.5), 7.5), 12.6
     side = 6.2 if aspect >= 1 else 6.2 * aspect
-    return 2, 2, 2 * side + 0.8, 2 * (side / aspect + 0.6) + 1.4
+    rows, columns = (1, 2) if count == 2 else (2, 2)
+    return rows, columns, max(2 * side + 0.8, 7.5), rows * (side / aspect + 0.8) + 1.4
 
 
-def _mosaic(sample: StoredSample, component: int, scale: str) -> Float:
-    """Return the mosaic of a component, thinned."""
+def _mosaic(sample: StoredSample, component: int, scale: str) -> tuple[Float, tuple[int, int]]:
+    """Return the mosaic of a component, with tiles of a size to be drawn, and that size in cells."""
     held = np.isin(np.arange(N_FREQUENCIES), sample.held.frequencies[component])
-    tiles = sample.dequantized(component)
-    if tiles.size == 0:
-        return np.empty((0, 0))
-    return mosaic(np.stack([thin_tile(tile)[0] for tile in tiles]), held, scale)
+    tiles = np.stack([thin_tile(tile)[0] for tile in sample.dequantized(component)])
+    times = -(-_LEAST_CELLS // max(tiles.shape[1:]))
+    tiles = tiles.repeat(times, axis=1).repeat(times, axis=2)
+    return mosaic(tiles, held, scale), (tiles.shape[1], tiles.shape[2])
 
 
-def _norm(mosaics: Sequence[Float], scale: str) -> tuple[Normalize, str]:
-    """Return what gives numbers their colours, and what is said of it."""
+def _norm(mosaics: Sequence[Float], scale: str) -> tuple[Normalize, float, str]:
+    """Return what gives numbers their colours, the magnitude where these end, and what is said of them."""
     from matplotlib.colors import AsinhNorm, Normalize
 
     if scale == "tile":
         said = f"dequantized coefficient: the colours of a tile end at the {QUANTILE:.0%} quantile of its magnitudes"
-        return Normalize(-1, 1, clip=True), said
+        return Normalize(-1, 1, clip=True), 1.0, said
     magnitudes = np.abs(np.concatenate([values.ravel() for values in mosaics]))
     magnitudes = magnitudes[magnitudes > 0]  # NaN is not
     most = float(magnitudes.max(initial=0)) or 1.0
     said = "dequantized coefficient; the scale is linear near 0 and logarithmic beyond (inverse hyperbolic sine)"
-    return AsinhNorm(most * _LINEAR, vmin=-most, vmax=most, clip=True), said
+    return AsinhNorm(most * _LINEAR, vmin=-most, vmax=most, clip=True), most, said
 
 
-def _title(sample: StoredSample, component: int, name: str) -> str:
+def _title(sample: StoredSample, component: int) -> str:
     rows, columns = sample.coefficients[component].shape[1:]
-    if rows * columns == 0:
-        return f"{name}: a grayscale image has none"
     _, step = thin_tile(np.zeros((rows, columns)))
-    shown = "" if step == 1 else f", the largest of each {step} x {step} shown"
+    notes = [] if step == 1 else [f"the largest of each {step} x {step} is shown"]
     missing = N_FREQUENCIES - len(sample.held.frequencies[component])
-    lacks = f", {missing} channels are not in the store" if missing else ""
-    return f"{name}: tiles of {columns} x {rows} blocks{shown}{lacks}"
+    notes += [f"{missing} channels are not in the store"] if missing else []
+    blocks = "1 block" if rows * columns == 1 else f"{columns} x {rows} blocks"
+    return "\n".join([f"{COMPONENTS[component]}: tiles of {blocks}", *([", ".join(notes)] if notes else [])])
 
 
-def _draw(panel: Axes, sample: StoredSample, component: int, values: Float, norm: Normalize) -> AxesImage | None:
-    """Draw the tiles of one component; return the image, or None where the sample has no blocks of it."""
-    if values.size == 0:
-        panel.set_axis_off()
-        return None
+def _draw(panel: Axes, values: Float, size: tuple[int, int], norm: Normalize) -> AxesImage:
+    """Draw the tiles of one component."""
     image = panel.imshow(values, cmap=SIGNED, norm=norm, interpolation="nearest", aspect="equal")
-    height, width = thin_tile(sample.coefficients[component][0].astype(np.float64))[0].shape
+    height, width = size
     gap = gap_of(height, width)
     panel.set_xticks([u * (width + gap) + (width - 1) / 2 for u in range(8)], [str(u) for u in range(8)])
     panel.set_yticks([v * (height + gap) + (height - 1) / 2 for v in range(8)], [str(v) for v in range(8)])

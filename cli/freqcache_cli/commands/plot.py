@@ -30,7 +30,9 @@ def _said(out: Path) -> None:
 
 
 _split = click.option("--split", help="Split of the cache.  [default: the training split, or the first]")
-_sample_split = click.option("--split", help="Split of a slot (default: the training split, or the first) or of a path.")
+_sample_split = click.option(
+    "--split", help="Split of a slot (default: the training split, or the first) or of a path."
+)
 
 
 @click.group("plot")
@@ -48,9 +50,7 @@ def command() -> None:
 @click.option("--cache", help="Another cache to pool over.  [default: each run's own]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @_picture_options
-def heatmap(
-    runs: tuple[str, ...], *, mask: str | None, cache: str | None, device: str, out: Path, dpi: int
-) -> None:
+def heatmap(runs: tuple[str, ...], *, mask: str | None, cache: str | None, device: str, out: Path, dpi: int) -> None:
     """Draw the gates of each gated RUN: the mean probability of being open, over its validation images.
 
     One row of three panels a run, Y, Cb and Cr, with the channels of the mask outlined.
@@ -128,9 +128,13 @@ def reconstruction(
     INDEX is a slot, or the path of the source file as the cache has it, or the end of that path. Under each image: its
     PSNR, and the bytes of its channels. The original is the image from all channels, or the source file.
     """
+    names = [name.strip() for name in channels.split(",")]
+    if not all(names):
+        msg = f"--channels: expected presets and mask.json files with commas between them, found {channels!r}"
+        raise click.UsageError(msg)
+
     from freqcache.plotting.reconstruction import draw_reconstructions
 
-    names = [name.strip() for name in channels.split(",")]
     made = draw_reconstructions(store, index, out, channels=names, split=split, source=source, dpi=dpi)
     for one in made:
         click.echo(f"{one.name:10} {one.psnr:.2f} dB, {one.bytes:,.0f} bytes")
