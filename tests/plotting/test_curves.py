@@ -69,7 +69,7 @@ def test_values_are_those_of_the_file(tmp_path):
 def test_what_is_no_run_is_said(tmp_path):
     with pytest.raises(PlotError, match="gone: no such run folder"):
         read_curves(tmp_path / "gone")
-    with pytest.raises(PlotError, match="is not a run folder: expected metrics.jsonl"):
+    with pytest.raises(PlotError, match=r"is not a run folder: expected metrics.jsonl"):
         read_curves(tmp_path)
     begun = write_run(tmp_path / "begun")
     (begun / "metrics.jsonl").unlink()

@@ -52,7 +52,7 @@ def test_matplotlib_is_an_extra(tmp_path, monkeypatch):
 
 
 def test_files_that_cannot_be_written_are_one_error(tmp_path):
-    with pytest.raises(PlotError, match="no such folder to write map.png to"):
+    with pytest.raises(PlotError, match=r"no such folder to write map.png to"):
         _draw(tmp_path / "missing" / "map.png")
     for name in ("map.bmp", "map", ".png"):
         with pytest.raises(PlotError, match=r"expected a name that ends in \.png or \.svg or \.pdf"):

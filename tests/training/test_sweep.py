@@ -629,16 +629,16 @@ def test_what_is_no_sweep_is_not_drawn(finished, tmp_path):
     pytest.importorskip("matplotlib")
     with pytest.raises(TrainingError, match="gone: no such folder of a sweep"):
         draw_sweep(tmp_path / "gone", tmp_path / "x.png")
-    with pytest.raises(TrainingError, match="is not the folder of a sweep: expected sweep.json"):
+    with pytest.raises(TrainingError, match=r"is not the folder of a sweep: expected sweep.json"):
         draw_sweep(tmp_path, tmp_path / "x.png")
     shutil.copy(finished.path / "sweep.json", tmp_path)
     with pytest.raises(PlotError, match="none of its runs has an accuracy yet"):
         draw_sweep(tmp_path, tmp_path / "x.png")
     (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(TrainingError, match="results.json: not the results of a sweep"):
+    with pytest.raises(TrainingError, match=r"results.json: not the results of a sweep"):
         draw_sweep(tmp_path, tmp_path / "x.png")
     (tmp_path / "sweep.json").write_text("{}")
-    with pytest.raises(TrainingError, match="sweep.json: not a sweep"):
+    with pytest.raises(TrainingError, match=r"sweep.json: not a sweep"):
         draw_sweep(tmp_path, tmp_path / "x.png")
 
 
@@ -648,7 +648,7 @@ def test_the_picture_is_a_file(tmp_path, suffix):
     path = tmp_path / f"picture{suffix}"
     save_sweep(path, plot_series(ROWS), title="toy")
     assert path.stat().st_size > 10_000
-    with pytest.raises(PlotError, match="no such folder to write x.png to"):
+    with pytest.raises(PlotError, match=r"no such folder to write x.png to"):
         save_sweep(tmp_path / "missing" / "x.png", plot_series(ROWS))
     with pytest.raises(PlotError, match="cannot write the picture"):
         save_sweep(tmp_path / "x.nonsense", plot_series(ROWS))
