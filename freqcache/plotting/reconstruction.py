@@ -187,7 +187,8 @@ def draw_reconstructions(
         As the functions that this one calls.
     """
     check_picture(path)
-    masks = [ChannelMask.load(one) for one in channels]  # before the store is read
+    for one in channels:
+        ChannelMask.load(one)  # what is no mask is said before the store is read
     sample = read_sample(store, index, split)
     if source is None:
         original, whole = sample.rgb(), sample.channel_bytes.sum()
@@ -198,7 +199,6 @@ def draw_reconstructions(
             f"{text(Path(sample.path).name, 30)}\nthe original, decoded by Pillow",
         )
     made = reconstruct(sample, channels, original)
-    del masks
     save_reconstructions(path, sample, made, original, name=name, dpi=dpi)
     return made
 
