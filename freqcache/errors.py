@@ -16,6 +16,7 @@ __all__ = [
     "FreqcacheError",
     "ImageLimitError",
     "MaskError",
+    "PlotError",
     "SourceError",
     "StoreError",
     "TrainingError",
@@ -53,3 +54,7 @@ class ExportError(FreqcacheError):
 
 class TrainingError(FreqcacheError):
     """A training run cannot start or cannot go on."""
+
+
+class PlotError(FreqcacheError):
+    """A picture cannot be drawn, or not be written where it is to go."""

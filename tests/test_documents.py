@@ -53,7 +53,11 @@ def test_commands_are_ones_that_there_are(document: str, line: str) -> None:
     """Every option and choice of a command shown exists, and its arguments are as many as it takes."""
     name, *arguments = shlex.split(re.split(r" {2,}", line)[0])[1:]
     command = cli.get_command(click.Context(cli), name)
+    while isinstance(command, click.Group):
+        assert arguments, f"{name} has subcommands, and none is shown"
+        name, command, arguments = command.resolve_command(click.Context(command), arguments)
     assert command is not None
+    assert name is not None
     command.make_context(name, arguments)
 
 

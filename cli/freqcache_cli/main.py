@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "hot": "hot",
     "info": "info",
     "merge": "merge",
+    "plot": "plot",
     "predict": "predict",
     "repack": "repack",
     "select": "select",

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache.errors import ExportError
-from freqcache.exporting.images import stored_channels, wanted_channels
+from freqcache.exporting.images import wanted_channels
 from freqcache.exporting.names import file_names
 from freqcache.exporting.report import ExportIncompleteError, ExportReport, OriginSizes
 from freqcache.exporting.selection import select_slots
@@ -200,7 +200,7 @@ def _report(
             if files
         },
         channels=len(mask),
-        stored_channels=len(stored_channels(store)),
+        stored_channels=len(store.channels),
         n_rounded=sum(not outcome.exact for outcome in good),
         refused=tuple(refused),
         seconds=time.perf_counter() - began,

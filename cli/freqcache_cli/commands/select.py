@@ -76,7 +76,7 @@ def command(
         msg = "give one of -k or --threshold, not both, or --budget alone"
         raise click.UsageError(msg)
 
-    from freqcache.plotting import save_heatmaps
+    from freqcache.plotting.heatmaps import save_heatmaps
     from freqcache.selection.report import check_targets
     from freqcache.selection.table import write_table
     from freqcache.training import TerminalReporter
@@ -110,7 +110,7 @@ def command(
         click.echo(f"{table}: table of the channels")
     if heatmap is not None:
         title = f"{choice.ranking.name}, {Path(source).name}"
-        save_heatmaps(heatmap, choice.heat_rows(), selected=choice.selection.mask, title=title)
+        save_heatmaps(heatmap, choice.heat_rows(), title=title)
         click.echo(f"{heatmap}: heat map")
     click.echo(f"next       freqcache train --channels {quote(str(path))}")
 

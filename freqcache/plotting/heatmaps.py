@@ -1,7 +1,6 @@
 """Heat maps of numbers per channel: three 8x8 panels, Y, Cb and Cr, as in figure 5 of Xu et al. (CVPR 2020).
 
-Several numbers can be drawn above each other: what gates chose beside the energy of the channels, say. Needs
-matplotlib, the extra ``plot``. Draws with its object-oriented API: no display, and no global state left changed.
+Several numbers can be drawn above each other: what gates chose beside the energy of the channels, say.
 """
 
 from __future__ import annotations
@@ -14,21 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from freqcache.errors import TrainingError
+from freqcache.plotting.style import NUMBERS, RED, SIGNED, picture, text
 from freqcache_formats.channels import ALL_CHANNELS, COMPONENTS, N_CHANNELS
 from freqcache_formats.mask import ChannelMask
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import Normalize
+    from matplotlib.figure import FigureBase
 
-SUFFIXES: Final = (".png", ".svg", ".pdf")
-_STYLE: Final[Any] = {"svg.fonttype": "none", "svg.hashsalt": "freqcache"}
-"""Text in an SVG stays text, and the same numbers give the same bytes."""
-
-
-class MissingPlotExtra(TrainingError):  # noqa: N818 - names what is missing
-    """Matplotlib is not installed."""
+_WIDTH: Final = 12.6
+_ROW_HEIGHT: Final = 4.6
+"""Inches: a cell's number has room in its cell."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,12 +39,21 @@ class HeatRow:
         Above the panels, and beside the colour bar.
     log : bool
         Colours by the logarithm; zeros take the lowest colour.
+    signed : bool
+        Two colours that part at zero, linear near it and logarithmic beyond.
+    limits : (float, float) or None
+        Ends of the colours; those of the values by default.
+    selected : ChannelMask or None
+        Channels to outline.
     """
 
     values: npt.NDArray[np.float64]
     title: str
     label: str
     log: bool = False
+    signed: bool = False
+    limits: tuple[float, float] | None = None
+    selected: ChannelMask | None = None
 
 
 def component_grids(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -73,26 +78,6 @@ def component_grids(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return grids
 
 
-def check_heatmap(path: str | Path) -> None:
-    """Raise what :func:`save_heatmaps` would, as far as that is known before there is anything to draw.
-
-    Raises
-    ------
-    MissingPlotExtra
-        If matplotlib is not installed.
-    TrainingError
-        If the file's suffix is not one of :data:`SUFFIXES`.
-    """
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError as error:
-        msg = "matplotlib is not installed: pip install 'freqcache[plot]'"
-        raise MissingPlotExtra(msg) from error
-    if Path(path).suffix.lower() not in SUFFIXES:
-        msg = f"{path}: cannot write the heat map: expected a name that ends in {' or '.join(SUFFIXES)}"
-        raise TrainingError(msg)
-
-
 def save_heatmap(
     path: str | Path,
     values: npt.NDArray[np.float64],
@@ -105,19 +90,19 @@ def save_heatmap(
 
     Parameters
     ----------
-    path, selected
+    path : path
         As for :func:`save_heatmaps`.
     values : (192,) float64
         In storage order; NaN cells stay empty.
+    selected : ChannelMask, optional
+        Channels to outline.
     title, label : str
         Above the panels, and beside the colour bar.
     """
-    save_heatmaps(path, [HeatRow(values=values, title="", label=label)], selected=selected, title=title)
+    save_heatmaps(path, [HeatRow(values=values, title="", label=label, selected=selected)], title=title)
 
 
-def save_heatmaps(
-    path: str | Path, rows: Sequence[HeatRow], *, selected: ChannelMask | None = None, title: str = ""
-) -> None:
+def save_heatmaps(path: str | Path, rows: Sequence[HeatRow], *, title: str = "", dpi: int | None = None) -> None:
     """Draw one or more numbers per channel, each a row of three panels.
 
     Parameters
@@ -126,73 +111,74 @@ def save_heatmaps(
         PNG, SVG or PDF file to write.
     rows : sequence of HeatRow
         From top to bottom.
-    selected : ChannelMask, optional
-        Channels to outline in every row.
     title : str
-        Above everything.
+        Above everything; how many channels are outlined is said behind it, where that is the same in all rows.
+    dpi : int, optional
+        As for :func:`freqcache.plotting.style.picture`.
 
     Raises
     ------
-    MissingPlotExtra
-        If matplotlib is not installed.
-    TrainingError
-        If the file cannot be written.
+    MissingPlotExtra, PlotError
+        As for :func:`freqcache.plotting.style.picture`.
     """
-    check_heatmap(path)
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
+    counts = {None if row.selected is None else len(row.selected) for row in rows} - {None}
+    subtitle = f", {counts.pop()} channels outlined" if len(counts) == 1 else ""
+    with picture(path, width=_WIDTH, height=heatmaps_height(rows), dpi=dpi) as figure:
+        draw_heatmaps(figure, rows)
+        figure.suptitle(text(title, 100) + subtitle)
 
-    figure = Figure(figsize=(15, 5.4 * len(rows) + 0.4), dpi=110)
-    figure.set_layout_engine("constrained", h_pad=0.2, w_pad=0.06)
+
+def heatmaps_height(rows: Sequence[HeatRow]) -> float:
+    """Return the inches that some rows take, with a title."""
+    return _ROW_HEIGHT * len(rows) + 0.4
+
+
+def draw_heatmaps(figure: FigureBase, rows: Sequence[HeatRow]) -> None:
+    """Draw rows of heat maps into a figure of :func:`picture`, or a part of one, that holds nothing yet."""
     panels = figure.subplots(len(rows), 3, squeeze=False)
     for places, row in zip(panels, rows, strict=True):
         image: Any = None
         scale, decimals = _scale(row), _decimals(row.values)
         for component, panel, grid in zip(COMPONENTS, places, component_grids(row.values), strict=True):
-            image = _draw(panel, grid, scale, decimals)
-            _outline(panel, component, selected)
+            image = _draw(panel, grid, scale, SIGNED if row.signed else NUMBERS, decimals)
+            _outline(panel, component, row.selected)
         places[0].set_ylabel("v (vertical frequency)")
         if row.title:
             # As the title of the middle panel: constrained layout keeps its height free, whatever its width.
-            places[1].set_title(f"{row.title}\n{places[1].get_title()}", fontsize=12)
-        figure.colorbar(image, ax=list(places), shrink=0.85, pad=0.015, label=row.label)
-    subtitle = "" if selected is None else f", {len(selected)} channels outlined"
-    figure.suptitle(title + subtitle, fontsize=14, fontweight="bold")
-    dates = {".svg": "Date", ".pdf": "CreationDate"}
-    date = dates.get(Path(path).suffix.lower())
-    try:
-        with rc_context(_STYLE):
-            figure.savefig(path, metadata=None if date is None else {date: None})
-    except (OSError, ValueError) as error:
-        msg = f"{path}: cannot write the heat map: {error}"
-        raise TrainingError(msg) from error
+            places[1].set_title(f"{text(row.title, 120)}\n{places[1].get_title()}", linespacing=1.5)
+        bar = figure.colorbar(image, ax=list(places), shrink=0.85, pad=0.015)
+        bar.set_label(text(row.label))
 
 
 def _scale(row: HeatRow) -> Normalize:
     """Return the row's scale of colours: from the least to the largest number that it can show."""
-    from matplotlib.colors import LogNorm, Normalize
+    from matplotlib.colors import LogNorm, Normalize, SymLogNorm
 
     shown = row.values[np.isfinite(row.values)]
     if row.log:
         shown = shown[shown > 0]
-    low, high = (float(shown.min()), float(shown.max())) if shown.size else (0.5, 1.0)
+    if row.signed:
+        most = float(np.abs(shown).max(initial=0)) or 1.0
+        return SymLogNorm(most / 1000, vmin=-most, vmax=most, base=10, clip=True)
+    low, high = row.limits or ((float(shown.min()), float(shown.max())) if shown.size else (0.5, 1.0))
     # One colour: give the bar some extent around it. What a float32 normalization makes of 1 is one colour too.
     if high - low < 1e-6 * max(1e-3, abs(high)):
         low, high = (low / 2, high * 2) if row.log else (low - 0.5, high + 0.5)
     return LogNorm(low, high, clip=True) if row.log else Normalize(low, high, clip=True)
 
 
-def _draw(panel: Axes, grid: npt.NDArray[np.float64], scale: Normalize, decimals: int) -> Any:
+def _draw(panel: Axes, grid: npt.NDArray[np.float64], scale: Normalize, colours: str, decimals: int) -> Any:
     """Draw one component's 8x8 numbers, each written into its cell."""
-    image = panel.imshow(grid, cmap="viridis", norm=scale)
+    image = panel.imshow(grid, cmap=colours, norm=scale)
     panel.set_xlabel("u (horizontal frequency)")
     panel.set_xticks(range(8))
     panel.set_yticks(range(8))
     for (v, u), value in np.ndenumerate(grid):
         if np.isfinite(value):
-            # Dark figures on the bright end of the colour map, white ones on the dark end.
-            ink = "black" if scale(value) > 0.6 else "white"
-            panel.text(u, v, in_a_cell(value, decimals), ha="center", va="center", color=ink, fontsize=8.5)
+            red, green, blue, _ = image.cmap(float(scale(value)))
+            ink = "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+            number = panel.text(u, v, in_a_cell(value, decimals), ha="center", va="center", color=ink, fontsize=8)
+            number.set_in_layout(False)  # it is inside its panel, and measuring 192 of them takes time
     return image
 
 
@@ -201,10 +187,12 @@ def _outline(panel: Axes, component: str, selected: ChannelMask | None) -> None:
     from matplotlib.patches import Rectangle
 
     chosen = [] if selected is None else [channel for channel in selected.channels if channel.component == component]
-    panel.set_title(component if selected is None else f"{component}: {len(chosen)} selected", fontsize=12)
+    panel.set_title(component if selected is None else f"{component}: {len(chosen)} selected")
     for channel in chosen:
         corner = (channel.u - 0.46, channel.v - 0.46)
-        panel.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, edgecolor="red", linewidth=2.2))
+        # A white line under the coloured one: seen on every colour of the map.
+        for colour, width in (("white", 3.4), (RED, 2.0)):
+            panel.add_patch(Rectangle(corner, 0.92, 0.92, fill=False, edgecolor=colour, linewidth=width))
 
 
 def _decimals(values: npt.NDArray[np.float64]) -> int:
@@ -226,4 +214,4 @@ def in_a_cell(value: float, decimals: int = 2) -> str:
 
 def _three_digits(value: float, decimals: int) -> str:
     digits = decimals if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
-    return f"{value:.{digits}f}"
+    return f"{value:z.{digits}f}"  # z: no minus before what rounds to zero
