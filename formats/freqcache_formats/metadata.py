@@ -14,9 +14,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from freqcache_formats.canonical import METADATA_DIGEST
 from freqcache_formats.channels import ALL_CHANNELS, N_CHANNELS
 from freqcache_formats.errors import FormatError
-from freqcache_formats.layout import BLOCK_SIZE, FORMAT_VERSION, HOT, KINDS, LEVEL_SHIFT
+from freqcache_formats.layout import BLOCK_SIZE, DIGEST_BYTES, FORMAT_VERSION, HOT, KINDS, LEVEL_SHIFT
 
 _DCT: Final = "orthonormal 8x8 DCT-II, ITU-T T.81 A.3.3"
 _COLOR_SPACE: Final = "YCbCr, full range, BT.601 matrix (JFIF, ITU-T T.871)"
@@ -30,6 +31,14 @@ def check_version(document: Mapping[str, Any]) -> None:
     if not isinstance(version, str) or version.split(".")[0] != FORMAT_VERSION.split(".")[0]:
         msg = f"format version {version!r} is not one this release reads (it reads {FORMAT_VERSION})"
         raise FormatError(msg)
+
+
+def check_digest(document: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the metadata digest of some attributes: nothing, or one problem."""
+    digest = document.get(METADATA_DIGEST, "0" * 2 * DIGEST_BYTES)
+    if isinstance(digest, str) and re.fullmatch(f"[0-9a-f]{{{2 * DIGEST_BYTES}}}", digest):
+        return []
+    return [f"{METADATA_DIGEST}: expected {2 * DIGEST_BYTES} hexadecimal digits, found {digest!r}"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +57,9 @@ class StoreMetadata:
         Software and version that wrote the store.
     options : dict
         The options of the build, for people and for repetition.
+    metadata_digest : str or None
+        Of all metadata of the store: :func:`freqcache_formats.canonical.metadata_digest`. Stores of version 1.0 may
+        have none.
     """
 
     id: str
@@ -56,6 +68,7 @@ class StoreMetadata:
     classes: tuple[str, ...]
     creator: str
     options: Mapping[str, Any]
+    metadata_digest: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attribute's JSON."""
@@ -74,7 +87,7 @@ class StoreMetadata:
             "color_space": _COLOR_SPACE,
             "creator": self.creator,
             "options": dict(self.options),
-        }
+        } | ({} if self.metadata_digest is None else {METADATA_DIGEST: self.metadata_digest})
 
     @classmethod
     def from_dict(cls, document: object) -> StoreMetadata:
@@ -108,6 +121,7 @@ class StoreMetadata:
             problems.append("channels: expected the 192 channels in storage order")
         if not isinstance(document.get("options"), dict):
             problems.append("options: expected an object")
+        problems += check_digest(document)
         if problems:
             raise FormatError("store attributes: " + "; ".join(problems))
         return cls(
@@ -117,6 +131,7 @@ class StoreMetadata:
             classes=tuple(document["classes"]),
             creator=document["creator"],
             options=document["options"],
+            metadata_digest=document.get(METADATA_DIGEST),
         )
 
 

@@ -5,8 +5,6 @@ Everything but the coefficient shards is written here; the root group comes last
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freqcache.building.arrays import remove_partials, sync_folder_tree, write_array, write_array_metadata, write_group
+from freqcache.building.arrays import (
+    remove_partials,
+    sync_folder_tree,
+    write_array,
+    write_array_metadata,
+    write_group,
+    write_sealed_group,
+)
 from freqcache.building.options import BuildOptions
 from freqcache.building.plan import SplitPlan
 from freqcache.building.shard import SHARD_FILES, ShardRecord
@@ -22,16 +27,18 @@ from freqcache.quantization import fixed_steps
 from freqcache.statistics import Accumulator
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
+from freqcache.store.content import split_digest, store_id
 from freqcache_formats.channels import N_CHANNELS
 from freqcache_formats.layout import (
     ATTRIBUTE,
     FIXED_ARRAYS,
     FIXED_DTYPES,
     NATIVE_FILL,
-    NATIVE_SAMPLE_ARRAYS,
-    SAMPLE_ARRAYS,
     SPLIT_ARRAYS,
     Origin,
+    coefficient_arrays,
+    per_slot_arrays,
+    small_arrays,
 )
 from freqcache_formats.metadata import SplitMetadata, StoreMetadata
 
@@ -53,8 +60,7 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], op
     codec = ChunkCodec(name="blosc" if options.size is None else "zstd", level=options.level)
     for name, geometry in plan.arrays.items():
         _write_coefficients_metadata(folder / name, geometry, codec)
-    layouts = SAMPLE_ARRAYS | (NATIVE_SAMPLE_ARRAYS if options.size is None else {})
-    for name, layout in layouts.items():
+    for name, layout in per_slot_arrays(options.kind).items():
         write_array(folder / name, samples[name], layout.dimensions)
     paths = [slot.file.path.encode("utf-8", "surrogateescape") for slots in plan.groups for slot in slots]
     ends = np.cumsum([0, *map(len, paths)], dtype=np.int64)
@@ -71,10 +77,7 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], op
         steps = np.ones(N_CHANNELS, dtype=np.float32) if options.exact else fixed_steps()
         write_array(folder / "quantization", steps, FIXED_ARRAYS["quantization"].dimensions)
     sync_folder_tree(folder, skip={folder / name / "c" for name in plan.arrays})
-    digest = hashlib.blake2b(digest_size=16)
-    for values in (*samples.values(), *others.values()):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.digest()
+    return split_digest(options.kind, samples | others)
 
 
 def write_root(
@@ -95,19 +98,16 @@ def write_root(
     creator : str
         Software and version.
     """
-    content = hashlib.blake2b(digest_size=16)
-    content.update(json.dumps([options.kind, *classes]).encode())
-    for name, digest in splits.items():
-        content.update(name.encode() + digest)
     metadata = StoreMetadata(
-        id=content.hexdigest(),
+        id=store_id(options.kind, classes, range(N_CHANNELS), splits),
         kind=options.kind,
         splits=tuple(splits),
         classes=tuple(classes),
         creator=creator,
         options=options.to_dict(),
     )
-    write_group(store, {ATTRIBUTE: metadata.to_dict()})
+    arrays = (*small_arrays(options.kind), *coefficient_arrays(options.kind))
+    write_sealed_group(store, metadata.to_dict(), tuple(splits), arrays)
 
 
 def _write_coefficients_metadata(path: Path, geometry: ArrayGeometry, codec: ChunkCodec) -> None:

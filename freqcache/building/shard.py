@@ -38,9 +38,8 @@ from freqcache_formats.layout import (
     DIGEST_BYTES,
     FIXED_DTYPES,
     NATIVE_FILL,
-    NATIVE_SAMPLE_ARRAYS,
-    SAMPLE_ARRAYS,
     Origin,
+    per_slot_arrays,
 )
 
 SHARD_FILES: Final = ("shard_digest", "shard_bytes")
@@ -212,9 +211,9 @@ class _Shard:
 
     def __init__(self, task: ShardTask) -> None:
         self._task = task
-        layouts = SAMPLE_ARRAYS | (NATIVE_SAMPLE_ARRAYS if task.options.size is None else {})
         self._samples = {
-            name: np.zeros((task.n_slots, *layout.shape), dtype=layout.dtype) for name, layout in layouts.items()
+            name: np.zeros((task.n_slots, *layout.shape), dtype=layout.dtype)
+            for name, layout in per_slot_arrays(task.options.kind).items()
         }
         self._samples["label"][:] = -1
         self._samples["origin"][:] = Origin.ABSENT
