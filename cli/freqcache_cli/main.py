@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "select": "select",
     "sweep": "sweep",
     "train": "train",
+    "verify": "verify",
 }
 """Subcommand and the module of :mod:`freqcache_cli.commands` that holds it."""
 

@@ -1,7 +1,7 @@
 """JSON in one spelling, and the digest of a store's metadata that is taken over it; section 8 of the specification.
 
-What two JSON texts of the same content may differ in (white space, order of keys, spelling of numbers and strings) is gone
-here, so that the digest holds for a store that was copied by any tool that keeps its content.
+What two JSON texts of the same content may differ in (white space, order of keys, spelling of numbers and strings) is
+gone here, so that the digest holds for a store that was copied by any tool that keeps its content.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ ROOT_DOCUMENT: Final = "zarr.json"
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return the one spelling of a JSON value, as ASCII.
+    r"""Return the one spelling of a JSON value, as ASCII.
 
     Keys are sorted by their code points; there is no white space. Strings escape what is not printable ASCII, as
-    ``\\uXXXX`` in lower case or by their short names. A number is an integer as it was written in digits alone, or the
+    ``\uXXXX`` in lower case or by their short names. A number is an integer as it was written in digits alone, or the
     shortest decimal that reads back as the same float64, as Python spells it.
 
     Raises

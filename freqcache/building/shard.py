@@ -22,8 +22,7 @@ from freqcache.building.options import BuildOptions, LedgerEntry
 from freqcache.building.plan import Slot, end_if_damaged
 from freqcache.errors import SourceError
 from freqcache.extraction import Sample, extract
-from freqcache.quantization import fixed_steps, quantize_fixed
-from freqcache.resampling.planes import to_fixed_grid
+from freqcache.fixed_samples import to_fixed
 from freqcache.sources import SourceReader
 from freqcache.statistics import Accumulator
 from freqcache.store.codecs import ChunkCodec
@@ -46,9 +45,6 @@ SHARD_FILES: Final = ("shard_digest", "shard_bytes")
 """Arrays of a split that describe its shard files."""
 
 Buffers = dict[str, npt.NDArray[Any]]
-
-_INT16_LIMIT: Final = 32767
-"""Largest magnitude of an exact fixed cache; -32768 is the fill value. Only absurd tables reach it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -306,22 +302,10 @@ class _Shard:
     def _place_fixed(self, sample: Sample, position: int) -> None:
         """Resize, crop and quantize the sample into its row of the row group."""
         options = self._task.options
-        absent = len(COLUMNS) - len(sample.components)
-        planes = (*(part.coefficients for part in sample.components), *([None] * absent))
-        tables = (*(part.quantization for part in sample.components), *([None] * absent))
-        sampling = [*((part.h, part.v) for part in sample.components), *([(0, 0)] * absent)]
-        dense = to_fixed_grid(planes, sampling, sample.width, sample.height, options.size or 0, tables)
-        coefficients: npt.NDArray[Any]
-        if options.exact:
-            steps = np.ones(N_CHANNELS, dtype=np.float32)
-            rounded = np.rint(dense)
-            coefficients = np.clip(rounded, -_INT16_LIMIT, _INT16_LIMIT).astype(np.int16)
-            saturated = int(np.count_nonzero(coefficients != rounded))
-        else:
-            steps = fixed_steps()
-            coefficients, saturated = quantize_fixed(dense, steps)
-        self._saturated += saturated
-        self._statistics.add(0, coefficients, steps, self._buffers[COEFFICIENTS], position * coefficients[0].size)
+        fixed = to_fixed(sample, size=options.size or 0, exact=options.exact)
+        coefficients = fixed.coefficients
+        self._saturated += fixed.saturated
+        self._statistics.add(0, coefficients, fixed.steps, self._buffers[COEFFICIENTS], position * coefficients[0].size)
 
     def _describe(self, sample: Sample, slot: Slot, number: int) -> None:
         values = self._samples

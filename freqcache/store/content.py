@@ -1,7 +1,7 @@
 """The id of a store: a digest of what it holds, so that equal content has an equal id.
 
-Coefficients count by the digests of their shard files, which cover every chunk's checksum; metadata do not count (a store
-has a digest of their own: :mod:`freqcache_formats.canonical`).
+Coefficients count by the digests of their shard files, which cover every chunk's checksum; metadata do not count (a
+store has a digest of their own: :mod:`freqcache_formats.canonical`).
 """
 
 from __future__ import annotations
