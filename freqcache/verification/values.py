@@ -91,8 +91,8 @@ def _check_sampling(findings: Findings, split: SplitData, present: Bools) -> Non
     if "sampling" not in split.arrays:
         return
     factors = split.arrays["sampling"]
-    there = ((factors >= 1) & (factors <= _LARGEST_FACTOR)).all(axis=2)
-    none = (factors == 0).all(axis=2)
+    there: Bools = np.all((factors >= 1) & (factors <= _LARGEST_FACTOR), axis=2)
+    none: Bools = np.all(factors == 0, axis=2)
     sound = there[:, 0] & ((there[:, 1] & there[:, 2]) | (none[:, 1] & none[:, 2]))
     expected = f"factors of 1..{_LARGEST_FACTOR}, and 0 for both chroma components of a gray image"
     _fault(findings, split, "sampling", "sampling", present & ~sound, expected)

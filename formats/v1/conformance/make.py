@@ -27,6 +27,7 @@ from check import STATISTICS, check_store
 from dump import dump_store
 from examples import HERE
 from faults import FAULTS, edit_json
+from metadata import KEY, seal
 from PIL import Image
 
 import freqcache
@@ -43,9 +44,12 @@ COLOUR = [
     ("train/bee", 17, 15, "RGB", 2),
 ]
 DAMAGED = [("train/bee", 16, 16, "damaged", 0)]
+SEALED = ("native-sealed",)
+"""Examples with a digest of their metadata; the others are as version 1.0 was at first, without it."""
 GRAY = [("train/ant", 16, 8, "L", 0), ("train/bee", 8, 8, "RGB", 0)]
 VALID: dict[str, tuple[str, list[tuple[str, int, int, str, int]], freqcache.BuildOptions]] = {
     "native-grayscale": ("one grayscale and one colour JPEG", GRAY, NATIVE),
+    "native-sealed": ("as native-grayscale, with a digest of its metadata", GRAY, NATIVE),
     "native-absent": (
         "four colour JPEGs in three samplings and one that is cut off: its slot is absent; two row groups, two shards",
         COLOUR + DAMAGED,
@@ -86,6 +90,9 @@ def build_valid(name: str, out: Path, work: Path) -> None:
             statistics = document.get("attributes", {}).get("freqcache", {}).get("statistics", {})
             for key in STATISTICS if statistics else ():
                 statistics[key] = [float(f"{value:.5g}") for value in statistics[key]]
+            if name not in SEALED:
+                document.get("attributes", {}).get("freqcache", {}).pop(KEY, None)
+    seal(out)
 
 
 def _shard(name: str) -> int:
@@ -99,6 +106,8 @@ def derive(name: str, valid: Path, work: Path) -> dict[str, Any]:
     base, changed = valid / fault.base, work / name
     shutil.copytree(base, changed)
     fault.apply(changed)
+    if fault.base in SEALED and not fault.is_metadata:
+        seal(changed)
     before, after = (set(_files(folder)) for folder in (base, changed))
     for path in sorted(after):
         if path not in before or (base / path).read_bytes() != (changed / path).read_bytes():
