@@ -33,6 +33,10 @@ VALID: dict[str, Any] = manifest()["valid"]
 INVALID: dict[str, Any] = manifest()["invalid"]
 
 UNSEEN = {
+    "creator-changed": "a reader needs no metadata but what it checks anyway",
+    "statistics-rounded": "a reader needs no metadata but what it checks anyway",
+    "level-changed": "a reader needs no metadata but what it checks anyway",
+    "digest-of-others": "a reader needs no metadata but what it checks anyway",
     "statistics-wrong": "comparing statistics would mean reading every coefficient",
     "wrong-fill": "no fill value is ever used, so none is read",
     "digest-wrong": "digests are of whole shards; a reader checks the chunks that it reads",
