@@ -147,8 +147,11 @@ def _check_id(
 
 
 def _read_hot(documents: Documents, store: Store, splits: list[SplitData]) -> dict[str, HotCheck]:
-    """Return the checks of the hot copy, by split; none where there is no copy."""
-    if not isinstance(store.place, LocalPlace) or not os.path.lexists(store.place.path / HOT / "zarr.json"):
+    """Return the checks of the hot copy, by split; none where there is no copy, or one that is being made."""
+    if not isinstance(store.place, LocalPlace):
+        return {}
+    folder = store.place.path / HOT
+    if not folder.exists() or (folder / ".build").exists():
         return {}
     return read_hot(documents, store.id, splits)
 

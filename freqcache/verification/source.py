@@ -114,7 +114,8 @@ class SourceCheck:
     ) -> None:
         """Compare the stored sample, as pixels, with Pillow's decoding of the file."""
         arrays = split.arrays
-        if sample.warnings or len(split.channels) < N_CHANNELS or "quantization" not in arrays:
+        needed = {"quantization"} if self.options.size is not None else {"quantization", "sampling", "width", "height"}
+        if sample.warnings or len(split.channels) < N_CHANNELS or not needed <= arrays.keys():
             findings.counts.no_pixels += 1
             return
         try:

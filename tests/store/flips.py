@@ -110,7 +110,7 @@ class Harness:
             file.write_bytes(content)
 
     def is_unused(self, path: str, position: int, before: bytes, after: bytes) -> bool:
-        """Whether a byte means nothing, by the rules above, read off the specification and not from the verification."""
+        """Whether a byte means nothing, by the rules above: read off the specification, not from the verification."""
         if path.endswith("zarr.json"):
             return bool(json.loads(before) == json.loads(after)) and not _bools_and_numbers_differ(before, after)
         if not path.startswith("hot/") or kind_of(path) not in {"hot coefficients", "hot checksums"}:
