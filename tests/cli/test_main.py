@@ -15,7 +15,7 @@ from freqcache_cli.main import main
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], *([name, "--help"] for name in ("build", "train", "sweep", "demo", "select"))]
+    "arguments", [["--help"], *([name, "--help"] for name in ("build", "train", "sweep", "demo", "select", "verify"))]
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     script = (
