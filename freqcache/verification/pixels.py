@@ -2,7 +2,7 @@
 
 Sound files agree within rounding. A wrong quantization table, components in each other's place, or blocks in the wrong
 order do not. Where the sample was resized, so are Pillow's pixels, by another filter; then only a large difference
-counts. The bounds were measured on 3,400 photographs (docs/verify.md).
+counts. The bounds come from 150 photographs of ImageNet, and 3,117 of flowers pass them (docs/verify.md).
 """
 
 from __future__ import annotations
