@@ -35,6 +35,7 @@ _COMMANDS: Final = {
     "subset": "subset",
     "sweep": "sweep",
     "train": "train",
+    "verify": "verify",
 }
 """Subcommand and the module of :mod:`freqcache_cli.commands` that holds it."""
 

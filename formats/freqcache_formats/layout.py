@@ -102,3 +102,18 @@ SPLIT_ARRAYS: Final[dict[str, ArrayLayout]] = {
 
 FIXED_ARRAYS: Final[dict[str, ArrayLayout]] = {"quantization": ArrayLayout("float32", ("channel",))}
 """Arrays that a fixed split has besides."""
+
+
+def coefficient_arrays(kind: str) -> tuple[str, ...]:
+    """Return the names of a split's coefficient arrays, in the order of the channels, for a kind of store."""
+    return COLUMNS if kind == "native" else (COEFFICIENTS,)
+
+
+def small_arrays(kind: str) -> dict[str, ArrayLayout]:
+    """Return a split's arrays but those of the coefficients, for a kind of store; those with an entry a slot first."""
+    return per_slot_arrays(kind) | SPLIT_ARRAYS | ({} if kind == "native" else FIXED_ARRAYS)
+
+
+def per_slot_arrays(kind: str) -> dict[str, ArrayLayout]:
+    """Return a split's arrays with one entry a slot, for a kind of store."""
+    return SAMPLE_ARRAYS | (NATIVE_SAMPLE_ARRAYS if kind == "native" else {})

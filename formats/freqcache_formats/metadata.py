@@ -14,9 +14,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from freqcache_formats.canonical import METADATA_DIGEST
 from freqcache_formats.channels import N_CHANNELS, read_channel_table
 from freqcache_formats.errors import FormatError
-from freqcache_formats.layout import BLOCK_SIZE, FORMAT_VERSION, HOT, KINDS, LEVEL_SHIFT
+from freqcache_formats.layout import BLOCK_SIZE, DIGEST_BYTES, FORMAT_VERSION, HOT, KINDS, LEVEL_SHIFT
 from freqcache_formats.mask import ChannelMask
 
 _DCT: Final = "orthonormal 8x8 DCT-II, ITU-T T.81 A.3.3"
@@ -37,6 +38,14 @@ def check_version(document: Mapping[str, Any]) -> None:
         raise FormatError(msg)
 
 
+def check_digest(document: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the metadata digest of some attributes: nothing, or one problem."""
+    digest = document.get(METADATA_DIGEST, "0" * 2 * DIGEST_BYTES)
+    if isinstance(digest, str) and re.fullmatch(f"[0-9a-f]{{{2 * DIGEST_BYTES}}}", digest):
+        return []
+    return [f"{METADATA_DIGEST}: expected {2 * DIGEST_BYTES} hexadecimal digits, found {digest!r}"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class StoreMetadata:
     """Attribute ``freqcache`` of the root group.
@@ -55,6 +64,9 @@ class StoreMetadata:
         The options of the build, for people and for repetition.
     channels : ChannelMask
         The channels that are stored: all 192 in an ordinary store.
+    metadata_digest : str or None
+        Of all metadata of the store: :func:`freqcache_formats.canonical.metadata_digest`. Stores of version 1.0 may
+        have none.
     """
 
     id: str
@@ -64,6 +76,7 @@ class StoreMetadata:
     creator: str
     options: Mapping[str, Any]
     channels: ChannelMask = _EVERY_CHANNEL
+    metadata_digest: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the attribute's JSON."""
@@ -82,7 +95,7 @@ class StoreMetadata:
             "color_space": _COLOR_SPACE,
             "creator": self.creator,
             "options": dict(self.options),
-        }
+        } | ({} if self.metadata_digest is None else {METADATA_DIGEST: self.metadata_digest})
 
     @classmethod
     def from_dict(cls, document: object) -> StoreMetadata:
@@ -119,6 +132,7 @@ class StoreMetadata:
             problems.append(f"channels: a store of version {_ALL_CHANNELS_ONLY} has 192, found {len(stored)}")
         if not isinstance(document.get("options"), dict):
             problems.append("options: expected an object")
+        problems += check_digest(document)
         if problems:
             raise FormatError("store attributes: " + "; ".join(problems))
         return cls(
@@ -129,6 +143,7 @@ class StoreMetadata:
             creator=document["creator"],
             options=document["options"],
             channels=_EVERY_CHANNEL if len(stored) == N_CHANNELS else ChannelMask.of(stored, name="stored"),
+            metadata_digest=document.get(METADATA_DIGEST),
         )
 
 

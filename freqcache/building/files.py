@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xxhash
 
 from freqcache.building.options import BuildOptions, LedgerEntry
@@ -18,14 +17,9 @@ from freqcache.building.plan import Slot, end_if_damaged
 from freqcache.building.shard import Part, ShardTask, SlotContent
 from freqcache.errors import SourceError
 from freqcache.extraction import Sample, extract
-from freqcache.quantization import fixed_steps, quantize_fixed
-from freqcache.resampling.planes import to_fixed_grid
+from freqcache.fixed_samples import to_fixed
 from freqcache.sources import SourceReader
-from freqcache_formats.channels import N_CHANNELS
 from freqcache_formats.layout import COEFFICIENTS, COLUMNS, NATIVE_SAMPLE_ARRAYS, SAMPLE_ARRAYS, Origin
-
-_INT16_LIMIT: Final = 32767
-"""Largest magnitude of an exact fixed cache; -32768 is the fill value. Only absurd tables reach it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,31 +67,14 @@ class FileSource:
         kept = (_entry(slot, split, "; ".join(sample.warnings), kept=True),) if sample.warnings else ()
         values |= self._describe(sample, slot)
         if options.size is not None:
-            part, saturated = self._fixed(sample)
-            return SlotContent(parts={COEFFICIENTS: part}, values=values, failures=kept, saturated=saturated)
+            fixed = to_fixed(sample, size=options.size, exact=options.exact)
+            whole: dict[str, Part] = {COEFFICIENTS: (fixed.coefficients, fixed.steps)}
+            return SlotContent(parts=whole, values=values, failures=kept, saturated=fixed.saturated)
         parts = {
             name: (component.coefficients, component.quantization)
             for name, component in zip(COLUMNS, sample.components, strict=False)
         }
         return SlotContent(parts=parts, values=values, failures=kept)
-
-    def _fixed(self, sample: Sample) -> tuple[Part, int]:
-        """Resize, crop and quantize a sample; return it, and how many of its values were clipped."""
-        absent = len(COLUMNS) - len(sample.components)
-        planes = (*(part.coefficients for part in sample.components), *([None] * absent))
-        tables = (*(part.quantization for part in sample.components), *([None] * absent))
-        sampling = [*((part.h, part.v) for part in sample.components), *([(0, 0)] * absent)]
-        dense = to_fixed_grid(planes, sampling, sample.width, sample.height, self.options.size or 0, tables)
-        coefficients: npt.NDArray[Any]
-        if self.options.exact:
-            steps = np.ones(N_CHANNELS, dtype=np.float32)
-            rounded = np.rint(dense)
-            coefficients = np.clip(rounded, -_INT16_LIMIT, _INT16_LIMIT).astype(np.int16)
-            saturated = int(np.count_nonzero(coefficients != rounded))
-        else:
-            steps = fixed_steps()
-            coefficients, saturated = quantize_fixed(dense, steps)
-        return (coefficients, steps), saturated
 
     def _describe(self, sample: Sample, slot: Slot) -> dict[str, Any]:
         """Return the values of the per-sample arrays."""

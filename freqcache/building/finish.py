@@ -5,8 +5,6 @@ Everything but the coefficient shards is written here; the root group comes last
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from freqcache.building.arrays import remove_partials, sync_folder_tree, write_array, write_array_metadata, write_group
+from freqcache.building.arrays import (
+    remove_partials,
+    sync_folder_tree,
+    write_array,
+    write_array_metadata,
+    write_group,
+    write_sealed_group,
+)
 from freqcache.building.form import StoreForm
 from freqcache.building.plan import SplitPlan
 from freqcache.building.shard import SHARD_FILES, ShardRecord
 from freqcache.statistics import Accumulator
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
+from freqcache.store.content import split_digest, store_id
 from freqcache_formats.layout import (
     ATTRIBUTE,
     FIXED_ARRAYS,
@@ -28,6 +34,9 @@ from freqcache_formats.layout import (
     NATIVE_FILL,
     SPLIT_ARRAYS,
     Origin,
+    coefficient_arrays,
+    per_slot_arrays,
+    small_arrays,
 )
 from freqcache_formats.metadata import SplitMetadata, StoreMetadata
 
@@ -48,7 +57,7 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], fo
     write_group(folder, {ATTRIBUTE: metadata.to_dict()})
     for name, geometry in plan.arrays.items():
         _write_coefficients_metadata(folder / name, geometry, form.codec)
-    for name, layout in form.sample_layouts.items():
+    for name, layout in per_slot_arrays(form.kind).items():
         write_array(folder / name, samples[name], layout.dimensions)
     paths = [slot.path.encode("utf-8", "surrogateescape") for slots in plan.groups for slot in slots]
     ends = np.cumsum([0, *map(len, paths)], dtype=np.int64)
@@ -64,10 +73,7 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], fo
     if form.steps is not None:
         write_array(folder / "quantization", form.steps, FIXED_ARRAYS["quantization"].dimensions)
     sync_folder_tree(folder, skip={folder / name / "c" for name in plan.arrays})
-    digest = hashlib.blake2b(digest_size=16)
-    for values in (*samples.values(), *others.values()):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.digest()
+    return split_digest(form.kind, samples | others)
 
 
 def write_root(
@@ -95,14 +101,8 @@ def write_root(
     creator : str
         Software and version.
     """
-    content = hashlib.blake2b(digest_size=16)
-    content.update(json.dumps([form.kind, *classes]).encode())
-    if not form.channels.is_all:
-        content.update(json.dumps(form.channels.indices.tolist()).encode())
-    for name, digest in splits.items():
-        content.update(name.encode() + digest)
     metadata = StoreMetadata(
-        id=content.hexdigest(),
+        id=store_id(form.kind, classes, form.channels.indices.tolist(), splits),
         kind=form.kind,
         splits=tuple(splits),
         classes=tuple(classes),
@@ -110,7 +110,8 @@ def write_root(
         options=options,
         channels=form.channels,
     )
-    write_group(store, {ATTRIBUTE: metadata.to_dict()})
+    arrays = (*small_arrays(form.kind), *coefficient_arrays(form.kind))
+    write_sealed_group(store, metadata.to_dict(), tuple(splits), arrays)
 
 
 def _write_coefficients_metadata(path: Path, geometry: ArrayGeometry, codec: ChunkCodec) -> None:

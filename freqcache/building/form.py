@@ -21,9 +21,6 @@ from freqcache_formats.layout import (
     COEFFICIENTS,
     COLUMNS,
     NATIVE_DTYPE,
-    NATIVE_SAMPLE_ARRAYS,
-    SAMPLE_ARRAYS,
-    ArrayLayout,
 )
 from freqcache_formats.mask import ChannelMask
 
@@ -76,11 +73,6 @@ class StoreForm:
     def codec(self) -> ChunkCodec:
         """Of the chunks."""
         return ChunkCodec(name="blosc" if self.grid is None else "zstd", level=self.level)
-
-    @property
-    def sample_layouts(self) -> dict[str, ArrayLayout]:
-        """The per-sample arrays, by name."""
-        return SAMPLE_ARRAYS | (NATIVE_SAMPLE_ARRAYS if self.grid is None else {})
 
     @property
     def rows(self) -> dict[str, range]:

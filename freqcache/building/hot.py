@@ -18,15 +18,22 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache import __version__
-from freqcache.building.arrays import remove_partials, sync_folder_tree, write_array, write_array_metadata, write_group
+from freqcache.building.arrays import (
+    remove_partials,
+    sync_folder_tree,
+    write_array,
+    write_array_metadata,
+    write_group,
+    write_sealed_group,
+)
 from freqcache.building.journal import Journal
 from freqcache.errors import BuildError, StoreError
 from freqcache.progress import progress
 from freqcache.store import FixedSplit, NativeBatch, NativeSplit, Store, open_store
 from freqcache.store.durable import write_durably
 from freqcache.store.places import LocalPlace
-from freqcache_formats.hot import CHECKSUM, START, HotMetadata
-from freqcache_formats.layout import ATTRIBUTE, COEFFICIENTS, COLUMNS, FIXED_DTYPES, HOT, NATIVE_DTYPE, NATIVE_FILL
+from freqcache_formats.hot import CHECKSUM, START, HotMetadata, hot_arrays
+from freqcache_formats.layout import COEFFICIENTS, COLUMNS, FIXED_DTYPES, HOT, NATIVE_DTYPE, NATIVE_FILL
 from freqcache_formats.mask import ChannelMask
 
 SLOTS_PER_CHUNK: Final = 512
@@ -102,7 +109,7 @@ def make_hot(
         try:
             _fill(store, mask, journal, threads, quiet)
             metadata = HotMetadata(of=store.id, channels=mask, creator=f"freqcache {__version__}")
-            write_group(folder, {ATTRIBUTE: metadata.to_dict()})
+            write_sealed_group(folder, metadata.to_dict(), store.splits, hot_arrays(store.kind))
             journal.finish()
         except OSError as error:
             msg = f"{folder}: {error.strerror or error}; the same command goes on from here"

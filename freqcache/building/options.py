@@ -14,6 +14,9 @@ from freqcache.jpeg import Limits
 MAX_SIZE: Final = 4096
 """Largest side of a fixed cache: a row group of 16 such samples takes 0.8 GB."""
 
+MADE_FROM: Final = "made_from"
+"""What a rewritten store records besides: the stores that it was made from, by their ids, and how."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:

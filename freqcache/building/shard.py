@@ -28,7 +28,15 @@ from freqcache.store.columns import ArrayGeometry
 from freqcache.store.durable import write_durably
 from freqcache.store.encoding import ChunkEncoder
 from freqcache.store.shards import ShardWriter
-from freqcache_formats.layout import COEFFICIENTS, COLUMNS, DIGEST_BYTES, FIXED_DTYPES, NATIVE_FILL, Origin
+from freqcache_formats.layout import (
+    COEFFICIENTS,
+    COLUMNS,
+    DIGEST_BYTES,
+    FIXED_DTYPES,
+    NATIVE_FILL,
+    Origin,
+    per_slot_arrays,
+)
 
 SHARD_FILES: Final = ("shard_digest", "shard_bytes")
 """Arrays of a split that describe its shard files."""
@@ -232,7 +240,7 @@ class _Shard:
         self._task = task
         self._samples = {
             name: np.zeros((task.n_slots, *layout.shape), dtype=layout.dtype)
-            for name, layout in task.form.sample_layouts.items()
+            for name, layout in per_slot_arrays(task.form.kind).items()
         }
         self._samples["label"][:] = -1
         self._samples["origin"][:] = Origin.ABSENT

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from freqcache.building.options import MADE_FROM
 from freqcache.building.plan import Slot
 from freqcache.errors import BuildError, StoreError
 from freqcache.rewriting.inputs import Input, StoredSample, differences
@@ -20,7 +21,6 @@ from freqcache.rewriting.selection import Selection
 from freqcache_formats.mask import ChannelMask
 
 _LEVELS: Final = range(1, 10)
-_MADE_FROM: Final = "made_from"
 
 
 def subset(
@@ -267,24 +267,24 @@ def _options(inputs: Sequence[Input], level: int, seed: int | None, how: dict[st
     """Return what the new store records: the build options that all inputs share, and what it was made from."""
     every = [dict(source.store.metadata.options) for source in inputs]
     made_from = [
-        {"id": source.store.id} | {key: options[key] for key in (_MADE_FROM,) if key in options}
+        {"id": source.store.id} | {key: options[key] for key in (MADE_FROM,) if key in options}
         for source, options in zip(inputs, every, strict=True)
     ]
     shared = {
         name: value
         for name, value in every[0].items()
-        if name != _MADE_FROM and all(name in options and options[name] == value for options in every)
+        if name != MADE_FROM and all(name in options and options[name] == value for options in every)
     }
     shared["level"] = level
     if seed is not None:
         shared |= {"shuffle": True, "seed": seed}
-    return shared | {_MADE_FROM: {**how, "stores": made_from}}
+    return shared | {MADE_FROM: {**how, "stores": made_from}}
 
 
 def _option_notes(inputs: Sequence[Input]) -> tuple[str, ...]:
     """Say which build options differ between stores that are merged, but for those that change no sample."""
     every = [dict(source.store.metadata.options) for source in inputs]
-    names = [name for name in every[0] if name not in (_MADE_FROM, "level", "shuffle", "seed")]
+    names = [name for name in every[0] if name not in (MADE_FROM, "level", "shuffle", "seed")]
     odd = [name for name in names if any(options.get(name) != every[0][name] for options in every)]
     if not odd:
         return ()

@@ -119,7 +119,7 @@ class ChunkReader:
 
     def __init__(self, place: Place, identities: Sequence[ShardIdentity | None]) -> None:
         self.place = place
-        self.geometry, self.codec = _read_geometry(place)
+        self.geometry, self.codec = read_geometry(place)
         self._identities = tuple(identities)
         if len(self._identities) != self.geometry.n_shards:
             msg = f"{place}: {self.geometry.n_shards} shards, but the split records {len(self._identities)}"
@@ -215,7 +215,14 @@ class ChunkReader:
         return shard
 
 
-def _read_geometry(path: Place) -> tuple[ArrayGeometry, ChunkCodec]:
+def read_geometry(path: Place) -> tuple[ArrayGeometry, ChunkCodec]:
+    """Return the form of a coefficient array and the codec of its chunks.
+
+    Raises
+    ------
+    StoreError
+        If ``zarr.json`` is missing or is not that of an array of this format.
+    """
     try:
         document = json.loads(path.read("zarr.json"))
     except (StoreError, UnicodeDecodeError, json.JSONDecodeError) as error:

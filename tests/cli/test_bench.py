@@ -46,7 +46,7 @@ def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert document["split"] == "val"
     assert [m["n_channels"] for m in document["measurements"]] == [6, 24, 64, 192]
     for measurement in document["measurements"]:
-        assert measurement["images"] == 14
+        assert 0 < measurement["images"] <= 14  # as many as the seconds allow
         assert measurement["images_per_second"] > 0
         assert measurement["pillow_ratio"] is None
 

@@ -32,6 +32,10 @@ VALID: dict[str, Any] = manifest()["valid"]
 INVALID: dict[str, Any] = manifest()["invalid"]
 
 UNSEEN = {
+    "creator-changed": "a reader needs no metadata but what it checks anyway",
+    "statistics-rounded": "a reader needs no metadata but what it checks anyway",
+    "level-changed": "a reader needs no metadata but what it checks anyway",
+    "digest-of-others": "a reader needs no metadata but what it checks anyway",
     "statistics-wrong": "comparing statistics would mean reading every coefficient",
     "wrong-fill": "no fill value is ever used, so none is read",
     "digest-wrong": "digests are of whole shards; a reader checks the chunks that it reads",
@@ -91,7 +95,7 @@ def test_the_corpus_is_there() -> None:
     assert {path.name for path in (CONFORMANCE / "valid").iterdir()} == set(VALID)
     assert {path.name for path in (CONFORMANCE / "invalid").iterdir()} <= set(INVALID)
     stores = [path for folder in ("valid", "invalid") for path in (CONFORMANCE / folder).rglob("*")]
-    assert 0 < sum(path.stat().st_size for path in stores if path.is_file()) < 250_000
+    assert 0 < sum(path.stat().st_size for path in stores if path.is_file()) < 300_000
     assert set(UNSEEN) <= set(INVALID)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from coefficients import Layout, check_coefficients
+from metadata import KEY, digest_of
 from problems import Problem, Problems
 
 MAJOR = "1"
@@ -86,6 +87,7 @@ def check_store(store: Path) -> list[Problem]:
     if channels and kind in ("native", "fixed") and isinstance(splits, list) and isinstance(classes, list):
         for split in splits:
             _check_split(problems, store / str(split), kind, len(classes), channels)
+        _check_digest(problems, path, attributes)
     return problems.found
 
 
@@ -123,6 +125,21 @@ def _check_root(problems: Problems, path: Path, attributes: dict[str, Any]) -> N
             problems.add(path, key, f"{key}: expected a string")
     if not isinstance(attributes.get("options"), dict):
         problems.add(path, "options", "options: expected an object")
+
+
+def _check_digest(problems: Problems, path: Path, attributes: dict[str, Any]) -> None:
+    """Check the digest of all metadata: section 8. A store of version 1.0 may have none."""
+    if KEY not in attributes:
+        if attributes["version"] != "1.0":
+            problems.add(path, "metadata", f"{KEY}: missing")
+        return
+    try:
+        found = digest_of(path.parent, attributes["kind"], attributes["splits"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problems.add(path, "metadata", f"{KEY}: cannot be computed: {error!r}")
+        return
+    if attributes[KEY] != found:
+        problems.add(path, "metadata", f"{KEY}: some zarr.json is not what was written")
 
 
 def _check_split(problems: Problems, split: Path, kind: str, n_classes: int, channels: list[int]) -> None:

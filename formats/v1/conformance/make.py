@@ -28,6 +28,7 @@ from check import STATISTICS, check_store
 from dump import dump_store
 from examples import HERE
 from faults import FAULTS, edit_json
+from metadata import KEY, seal
 from PIL import Image
 
 import freqcache
@@ -46,9 +47,12 @@ COLOUR = [
     ("train/bee", 17, 15, "RGB", 2),
 ]
 DAMAGED = [("train/bee", 16, 16, "damaged", 0)]
+SEALED = ("native-sealed", "native-24", "fixed-24")
+"""Examples of this version, with a digest of their metadata; the others are as version 1.0 was, without it."""
 GRAY = [("train/ant", 16, 8, "L", 0), ("train/bee", 8, 8, "RGB", 0)]
 VALID: dict[str, tuple[str, list[tuple[str, int, int, str, int]], freqcache.BuildOptions]] = {
     "native-grayscale": ("one grayscale and one colour JPEG", GRAY, NATIVE),
+    "native-sealed": ("as native-grayscale, with a digest of its metadata", GRAY, NATIVE),
     "native-absent": (
         "four colour JPEGs in three samplings and one that is cut off: its slot is absent; two row groups, two shards",
         COLOUR + DAMAGED,
@@ -96,8 +100,6 @@ def build_valid(name: str, out: Path, work: Path) -> None:
     with mock.patch.object(plan, "ROW_GROUP_BLOCKS", 12), mock.patch.object(plan, "SHARD_SAMPLES", _shard(name)):
         freqcache.build(work / name, work / "out", options, workers=1, quiet=True)
     _settle(work / "out", out)
-    with edit_json(out / "zarr.json") as document:
-        document["attributes"]["freqcache"]["version"] = "1.0"
 
 
 def repack_valid(name: str, valid: Path, work: Path) -> None:
@@ -109,13 +111,19 @@ def repack_valid(name: str, valid: Path, work: Path) -> None:
 
 
 def _settle(made: Path, out: Path) -> None:
-    """Move a store to its place, and make its JSON small."""
+    """Move a store to its place, make its JSON small, and mark it as of its version."""
     shutil.move(made, out)
     for path in sorted(out.rglob("zarr.json")):
         with edit_json(path) as document:
             statistics = document.get("attributes", {}).get("freqcache", {}).get("statistics", {})
             for key in STATISTICS if statistics else ():
                 statistics[key] = [float(f"{value:.5g}") for value in statistics[key]]
+    if out.name not in SEALED:
+        with edit_json(out / "zarr.json") as document:
+            attributes = document["attributes"]["freqcache"]
+            attributes["version"] = "1.0"
+            del attributes[KEY]
+    seal(out)
 
 
 def _shard(name: str) -> int:
@@ -129,6 +137,8 @@ def derive(name: str, valid: Path, work: Path) -> dict[str, Any]:
     base, changed = valid / fault.base, work / name
     shutil.copytree(base, changed)
     fault.apply(changed)
+    if fault.base in SEALED and not fault.is_metadata:
+        seal(changed)
     before, after = (set(_files(folder)) for folder in (base, changed))
     for path in sorted(after):
         if path not in before or (base / path).read_bytes() != (changed / path).read_bytes():
