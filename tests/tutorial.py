@@ -2,8 +2,8 @@
 
     python tests/tutorial.py        # some three minutes; then look at docs/images
 
-Commands are run in this process, one after the other, in a folder that has the sample photographs at the path they have in a
-clone. The pictures in the repository are those of the commands, with fewer colours, so that they are small. Beside them
+Commands are run in this process, one after the other, in a folder that has the sample photographs where a clone has
+them. The pictures in the repository are those of the commands, with fewer colours, so that they are small. Beside them
 ``made-from.txt`` holds a digest of the commands and blocks that made them.
 """
 
@@ -44,7 +44,9 @@ def steps(text: str) -> list[Step]:
     for block, after in zip(blocks, [*blocks[1:], None], strict=True):
         if block[1] in {"sh", "python"}:
             shown = after[2] if after is not None and after[1] == "text" else ""
-            found.append(Step(language=block[1], code=block[2], line=text[: block.start()].count("\n") + 2, shown=shown))
+            found.append(
+                Step(language=block[1], code=block[2], line=text[: block.start()].count("\n") + 2, shown=shown)
+            )
     return found
 
 

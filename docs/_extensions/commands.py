@@ -1,7 +1,7 @@
 """A directive ``commands`` for Sphinx: every command of a click group, as its own ``--help`` describes it.
 
-Commands are found by asking the group, at any depth, so that groups which load their commands when asked are covered, and a
-command added to the table is on the page. Words, defaults and order are click's. It runs no command.
+Commands are found by asking the group, at any depth, so that groups which load their commands when asked are covered,
+and a command added to the table is on the page. Words, defaults and order are click's. It runs no command.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _item(term: nodes.Node, text: str) -> nodes.definition_list_item:
 
 
 def _paragraphs(text: str) -> Iterator[nodes.Node]:
-    """Yield the paragraphs of a help text; those after a ``\\b`` keep their lines, as click shows them."""
+    """Yield the paragraphs of a help text; those after a backspace keep their lines, as click shows them."""
     for paragraph in inspect.cleandoc(text).split("\f")[0].split("\n\n"):
         if paragraph.startswith("\b\n"):
             lines = paragraph[2:]

@@ -1,7 +1,7 @@
 """What a reference to a name of ours may point at, and how a signature is written.
 
-Public types in signatures must be in the reference: Sphinx warns of one that is not, and that is a failure. A docstring may also
-mention a module or a name that is not public: it is shown as it stands, if it exists.
+Public types in signatures must be in the reference: Sphinx warns of one that is not, and that is a failure. A docstring
+may also mention a module or a name that is not public: it is shown as it stands, if it exists.
 """
 
 from __future__ import annotations
