@@ -3,7 +3,7 @@
     python tests/tutorial.py        # some three minutes; then look at docs/images
 
 Commands are run in this process, one after the other, in a folder that has the sample photographs where a clone has
-them. The pictures in the repository are those of the commands, with fewer colours, so that they are small. Beside them
+them. The pictures in the repository are those of the commands, large ones with fewer colours. Beside them
 ``made-from.txt`` holds a digest of the commands and blocks that made them.
 """
 
@@ -92,9 +92,12 @@ def run(step: Step, names: dict[str, object], more: dict[str, list[str]]) -> Non
 
 
 def reduce(picture: Path, out: Path) -> None:
-    """Write a picture with as many colours as it may have."""
+    """Write a picture as it is, or else with as many colours as it may have."""
     from PIL import Image
 
+    if picture.stat().st_size < MOST_BYTES:
+        shutil.copyfile(picture, out)
+        return
     with Image.open(picture) as image:
         for colours in (256, 128, 64):
             image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(out, optimize=True)
