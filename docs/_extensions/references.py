@@ -15,6 +15,9 @@ from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 
+import freqcache
+
+_FIRST = "docs/reference/python"
 _PACKAGES = ("freqcache", "freqcache_cli", "freqcache_formats")
 
 
@@ -57,14 +60,21 @@ def write_defaults(
     return (signature.replace("<factory>", "...") if signature else signature), returns
 
 
-def skip_aliases(_app: Sphinx, _what: str, _name: str, value: Any, _skip: bool, _options: Any) -> bool | None:
-    """Leave out the fields of named tuples, which the docstring of the class describes."""
-    return True if (getattr(value, "__doc__", None) or "").startswith("Alias for field number") else None
+def skip_members(app: Sphinx, _what: str, _name: str, value: Any, _skip: bool, _options: Any) -> bool | None:
+    """Leave out what the page of the package ``freqcache`` holds from other pages, and the fields of named tuples.
+
+    The fields are described by the docstring of their class.
+    """
+    if (getattr(value, "__doc__", None) or "").startswith("Alias for field number"):
+        return True
+    names = (name for name in freqcache.__all__ if not name.startswith("__"))
+    elsewhere = app.env.docname != _FIRST and any(value is getattr(freqcache, name) for name in names)
+    return True if elsewhere else None
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect them."""
     app.connect("missing-reference", accept_what_exists)
     app.connect("autodoc-process-signature", write_defaults)
-    app.connect("autodoc-skip-member", skip_aliases)
+    app.connect("autodoc-skip-member", skip_members)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
