@@ -61,3 +61,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(msg)
     module, attribute = _HOMES[name]
     return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

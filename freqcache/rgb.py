@@ -107,7 +107,7 @@ def coefficients_to_ycbcr(
         If there are other planes than these, or the sequences differ in length.
     """
     present = [
-        (plane, table, factors)
+        (plane, table, (int(factors[0]), int(factors[1])))
         for plane, table, factors in zip(planes, steps, sampling, strict=True)
         if plane is not None and table is not None
     ]

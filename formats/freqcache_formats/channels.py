@@ -20,9 +20,15 @@ import numpy.typing as npt
 from freqcache_formats.errors import FormatError
 
 COMPONENTS: Final = ("Y", "Cb", "Cr")
+"""Names of the components, in storage order."""
+
 N_COMPONENTS: Final = 3
+
 N_FREQUENCIES: Final = 64
+"""Frequencies of a component."""
+
 N_CHANNELS: Final = 192
+"""Frequencies of all components."""
 
 
 def _zigzag_walk() -> tuple[int, ...]:
