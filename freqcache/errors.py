@@ -15,6 +15,7 @@ __all__ = [
     "FreqcacheError",
     "ImageLimitError",
     "MaskError",
+    "NoSamplesError",
     "SourceError",
     "StoreError",
     "TrainingError",
@@ -40,6 +41,10 @@ class ImageLimitError(SourceError):
 
 class BuildError(FreqcacheError):
     """A build cannot start or cannot finish."""
+
+
+class NoSamplesError(BuildError):
+    """Not one of a source's files could be used."""
 
 
 class StoreError(FreqcacheError):

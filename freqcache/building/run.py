@@ -12,6 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -24,7 +25,7 @@ from freqcache.building.journal import Journal
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
 from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, layout, plan_split, scan_files
 from freqcache.building.shard import ShardRecord, ShardTask, build_shard, is_done
-from freqcache.errors import BuildError
+from freqcache.errors import BuildError, NoSamplesError
 from freqcache.progress import progress
 from freqcache.sources import SourceReader, SourceTree, list_source
 from freqcache.store.durable import write_durably
@@ -70,13 +71,44 @@ def build(
     BuildError
         If the build cannot start or finish; nothing half-made can be taken for a store.
     """
+    began = time.perf_counter()
+    tree = list_source(source)
+    listing = time.perf_counter() - began
+    report = build_tree(tree, out, options, workers=workers, overwrite=overwrite, quiet=quiet)
+    return replace(report, seconds=listing + report.seconds, stages={"listing": listing} | report.stages)
+
+
+def build_tree(
+    tree: SourceTree,
+    out: str | Path,
+    options: BuildOptions | None = None,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> BuildReport:
+    """Build a cache from files that are listed already: all of a source, or some of it.
+
+    Parameters
+    ----------
+    tree : SourceTree
+        The files, and what reads them.
+    out, options, workers, overwrite, quiet
+        As for :func:`build`.
+
+    Raises
+    ------
+    NoSamplesError
+        If none of the files could be used.
+    BuildError
+        If the build cannot start or finish; nothing half-made can be taken for a store.
+    """
     options = options or BuildOptions()
     workers = (os.cpu_count() or 1) if workers is None else workers
     if workers < 1:
         msg = f"workers: expected at least 1, found {workers}"
         raise BuildError(msg)
-    began = time.perf_counter()
-    tree = list_source(source)
+    clock = _Clock()
     out = _place(out, tree.root)
     with Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal, Pool(workers) as pool:
         try:
@@ -87,10 +119,12 @@ def build(
             tasks = [task for plan in plans for task in _tasks(tree.reader, journal, plan, options)]
             done = {task.record for task in tasks if is_done(task)}
             todo = [task for task in tasks if task.record not in done]
+            clock.ends("headers")
             with progress(sum(task.n_slots for task in todo), "building", quiet=quiet) as bar:
                 for slots in pool.run(build_shard, todo):
                     bar.update(slots)
-            return _finish(journal, tree, plans, tasks, refused, options, (began, len(done), todo))
+            clock.ends("shards")
+            return _finish(journal, tree, plans, tasks, refused, options, (clock, len(done), todo))
         except WorkerDiedError as error:
             msg = f"{out}: a worker process died (killed, or out of memory); the same command goes on from here"
             raise BuildError(msg) from error
@@ -98,6 +132,24 @@ def build(
             where = f" ({error.filename})" if error.filename else ""
             msg = f"{out}: {error.strerror or error}{where}; the same command goes on from here"
             raise BuildError(msg) from error
+
+
+class _Clock:
+    """Seconds of each stage of a build, one after the other."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        self._began = self._last = time.perf_counter()
+
+    def ends(self, stage: str) -> None:
+        """Note that a stage is over."""
+        now = time.perf_counter()
+        self.stages[stage], self._last = now - self._last, now
+
+    @property
+    def total(self) -> float:
+        """Seconds from the first stage's begin to the last one's end."""
+        return self._last - self._began
 
 
 def _place(out: str | Path, source: Path) -> Path:
@@ -170,10 +222,10 @@ def _finish(
     tasks: Sequence[ShardTask],
     refused: Iterable[LedgerEntry],
     options: BuildOptions,
-    run: tuple[float, int, Sequence[ShardTask]],
+    run: tuple[_Clock, int, Sequence[ShardTask]],
 ) -> BuildReport:
     """Write what the shards do not hold, and report."""
-    began, n_resumed, todo = run
+    clock, n_resumed, todo = run
     records = {task.record: ShardRecord.read(task.record) for task in tasks}
     failures = [*refused, *(entry for record in records.values() for entry in record.failures)]
     origins = np.concatenate([record.samples["origin"] for record in records.values()])
@@ -189,6 +241,7 @@ def _finish(
     write_root(journal.store, digests, tree.classes, options, f"freqcache {__version__}")
     journal.finish()
     bytes_in = sum(int(record.samples["source_bytes"].sum()) for record in records.values())
+    clock.ends("finish")
     return BuildReport(
         path=journal.store,
         splits=samples,
@@ -201,19 +254,20 @@ def _finish(
         saturated=sum(record.saturated for record in records.values()),
         bytes_in=bytes_in,
         bytes_out=sum(path.stat().st_size for path in journal.store.rglob("*") if path.is_file()),
-        seconds=time.perf_counter() - began,
+        seconds=clock.total,
+        stages=clock.stages,
         n_resumed=n_resumed,
         n_read=sum(task.n_slots for task in todo),
     )
 
 
-def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: SourceTree) -> BuildError:
+def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: SourceTree) -> NoSamplesError:
     """Clear away a build in which every file failed, and return the error that says so."""
     failures = _in_listing_order(failures, tree)
     ledger = _write_ledger(journal.store, failures)
     journal.discard()
     first = failures[0]
-    return BuildError(
+    return NoSamplesError(
         f"{tree.root}: none of its {tree.n_files} files could be used; the first: {first.path}: {first.reason} "
         f"(all of them: {ledger})"
     )

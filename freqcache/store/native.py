@@ -100,6 +100,10 @@ class NativeSplit(Split):
         """Return the bytes on disk of each channel, over the whole split: (192,) int64 in storage order."""
         return np.concatenate([reader.channel_bytes() for reader in self._readers])
 
+    def group_bytes(self) -> npt.NDArray[np.int64]:
+        """Return the bytes on disk of each row group's chunks, of all channels: (groups,) int64."""
+        return sum((reader.group_bytes() for reader in self._readers), np.zeros(1, dtype=np.int64))
+
     def _sizes(self, component: int, wanted: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
         """Return how many blocks of a component each sample has, after checking that they lie in one chunk."""
         reader = self._readers[component]
