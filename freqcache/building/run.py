@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
 from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, layout, plan_split, scan_files
 from freqcache.building.shard import ShardRecord, ShardTask, build_shard, is_done
 from freqcache.errors import BuildError, NoSamplesError
+from freqcache.interruption import going_on
 from freqcache.progress import progress
 from freqcache.sources import SourceReader, SourceTree, list_source
 from freqcache.store.durable import write_durably
@@ -33,6 +35,8 @@ from freqcache.workers import Pool, WorkerDiedError
 from freqcache_formats.layout import Origin
 
 _SCAN_BATCH: Final = 64
+
+_log = logging.getLogger("freqcache")
 
 
 def build(
@@ -110,7 +114,11 @@ def build_tree(
         raise BuildError(msg)
     clock = _Clock()
     out = _place(out, tree.root)
-    with Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal, Pool(workers) as pool:
+    with (
+        going_on("the same command goes on from here"),
+        Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal,
+        Pool(workers) as pool,
+    ):
         try:
             plans, refused = _plan(tree, options, pool, quiet)
             if not plans:
@@ -242,6 +250,10 @@ def _finish(
     journal.finish()
     bytes_in = sum(int(record.samples["source_bytes"].sum()) for record in records.values())
     clock.ends("finish")
+    for entry in failures:
+        _log.info("%s %s: %s", "kept" if entry.kept else "left out", entry.path, entry.reason)
+    for stage, seconds in clock.stages.items():
+        _log.info("%s took %.2f s", stage, seconds)
     return BuildReport(
         path=journal.store,
         splits=samples,

@@ -116,3 +116,7 @@ class FixedSplit(Split):
     def channel_bytes(self) -> npt.NDArray[np.int64]:
         """Return the bytes on disk of each channel, over the whole split: (192,) int64 in storage order."""
         return self._reader.channel_bytes()
+
+    def group_bytes(self) -> npt.NDArray[np.int64]:
+        """Return the bytes on disk of each row group's chunks, of all channels: (groups,) int64."""
+        return self._reader.group_bytes()

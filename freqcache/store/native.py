@@ -102,7 +102,8 @@ class NativeSplit(Split):
 
     def group_bytes(self) -> npt.NDArray[np.int64]:
         """Return the bytes on disk of each row group's chunks, of all channels: (groups,) int64."""
-        return sum((reader.group_bytes() for reader in self._readers), np.zeros(1, dtype=np.int64))
+        total: npt.NDArray[np.int64] = np.sum([reader.group_bytes() for reader in self._readers], axis=0)
+        return total
 
     def _sizes(self, component: int, wanted: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
         """Return how many blocks of a component each sample has, after checking that they lie in one chunk."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from freqcache_cli.sizes import parse_bytes
+from freqcache_cli.verbosity import reporter as speaker
+from freqcache_cli.verbosity import verbosity
 
 if TYPE_CHECKING:
     from freqcache.selection.report import ChannelChoice
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --by random.")
 @click.option("--allow-ties", is_flag=True, help="Write a mask even where the ranking does not decide.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@verbosity
 def command(
     source: str,
     *,
@@ -64,6 +67,7 @@ def command(
     seed: int,
     allow_ties: bool,
     device: str,
+    quiet: bool,
 ) -> None:
     """Rank the channels of RUN or CACHE, and write a mask of the best ones.
 
@@ -79,7 +83,6 @@ def command(
     from freqcache.plotting import save_heatmaps
     from freqcache.selection.report import check_targets
     from freqcache.selection.table import write_table
-    from freqcache.training import TerminalReporter
     from freqcache.training.runs import MASK
     from freqcache.training.select import CutOptions, choose_channels, is_run
 
@@ -88,7 +91,7 @@ def command(
     name = MASK if by == "gates" else f"mask-{by}.json"
     path = out or (Path(source) / name if run else Path(name))
     check_targets(path, *([] if table is None else [table]), heatmap=heatmap)
-    reporter = TerminalReporter()
+    reporter = speaker(quiet=quiet)
     choice = choose_channels(
         source,
         CutOptions(k=k, threshold=threshold, budget=budget, allow_ties=allow_ties),
