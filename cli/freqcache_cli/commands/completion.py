@@ -12,7 +12,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 @click.command("completion")
 @click.argument("shell", type=click.Choice(SHELLS))
 def command(shell: str) -> None:
-    """Print the script with which SHELL completes commands, options, masks, recipes and paths.
+    r"""Print the script with which SHELL completes commands, options, masks, recipes and paths.
 
     \b
     bash   freqcache completion bash > ~/.local/share/bash-completion/completions/freqcache

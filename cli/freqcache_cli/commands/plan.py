@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,23 +128,9 @@ def _about_source(planned: Plan) -> list[str]:
 
 
 def _about_stores(planned: Plan) -> list[str]:
-    rows: list[tuple[str, ...]] = [("build", "cache", "+-", "/ source", "time", "images/s", "memory", "fits")]
-    for option in planned.options:
-        rows.append(
-            (
-                _label(option),
-                in_words(round(option.bytes.value)),
-                f"{100 * option.bytes.relative:.1f} %",
-                f"{option.bytes.value / max(1, planned.bytes):.2f}",
-                _duration(option.seconds.value),
-                f"{option.images_per_second:.0f}",
-                in_words(option.peak_memory),
-                {True: "yes", False: "no", None: "perhaps"}[option.fits],
-            )
-        )
-    if planned.free is None:
-        rows = [row[:-1] for row in rows]
-    lines = _table(rows)
+    rows = [("build", "cache", "+-", "/ source", "time", "images/s", "memory", "fits")]
+    rows += [_store_row(planned, option) for option in planned.options]
+    lines = _table([row[:-1] for row in rows]) if planned.free is None else _table(rows)
     seconds = planned.options[0].seconds
     factor = seconds.high / max(seconds.value, 1e-9)
     lines.append(
@@ -153,6 +140,19 @@ def _about_stores(planned: Plan) -> list[str]:
     if planned.free is not None:
         lines.append(f"{in_words(planned.free)} are free there. Memory: of each worker.")
     return lines
+
+
+def _store_row(planned: Plan, option: OptionPlan) -> tuple[str, str, str, str, str, str, str, str]:
+    return (
+        _label(option),
+        in_words(round(option.bytes.value)),
+        f"{100 * option.bytes.relative:.1f} %",
+        f"{option.bytes.value / max(1, planned.bytes):.2f}",
+        _duration(option.seconds.value),
+        f"{option.images_per_second:.0f}",
+        in_words(option.peak_memory),
+        {True: "yes", False: "no", None: "perhaps"}[option.fits],
+    )
 
 
 def _about_reading(planned: Plan) -> list[str]:
@@ -198,7 +198,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _table(rows: list[tuple[str, ...]]) -> list[str]:
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
     """Return rows with the first column to the left and the others to the right; the first row is the head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
