@@ -167,7 +167,7 @@ class ChannelMask:
             msg = f"{path}: no such mask file, and no preset of that name ({', '.join(preset_names())}){more}"
             raise MaskError(msg) from None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            msg = f"{path}: not a readable mask file: {error}"
+            msg = f"{path}: not a readable mask file: {getattr(error, 'strerror', None) or error}"
             raise MaskError(msg) from error
         try:
             return cls.from_dict(document)

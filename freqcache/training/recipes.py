@@ -49,7 +49,7 @@ def load_recipe(name: str) -> dict[str, Any]:
         msg = f"{name}: no such recipe: expected a TOML file, or one of {', '.join(recipe_names())}{more}"
         raise TrainingError(msg) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"{name}: not a readable recipe: {error}"
+        msg = f"{name}: not a readable recipe: {getattr(error, 'strerror', None) or error}"
         raise TrainingError(msg) from error
     content.pop("description", None)
     known = {field.name for field in fields(RunConfig)} - _NOT_IN_RECIPES
