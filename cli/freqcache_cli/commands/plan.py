@@ -134,7 +134,7 @@ def _about_stores(planned: Plan) -> list[str]:
     seconds = planned.options[0].seconds
     factor = seconds.high / max(seconds.value, 1e-9)
     lines.append(
-        f"+- holds in 95 of 100 cases. Time: {planned.workers} workers ({planned.speedup:.1f} times one), "
+        f"+- is meant to hold in 95 of 100 cases. Time: {planned.workers} workers ({planned.speedup:.1f} times one), "
         f"right within a factor of {factor:.2g}."
     )
     if planned.free is not None:
