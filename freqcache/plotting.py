@@ -164,7 +164,7 @@ def save_heatmaps(
         with rc_context(_STYLE):
             figure.savefig(path, metadata=None if date is None else {date: None})
     except (OSError, ValueError) as error:
-        msg = f"{path}: cannot write the heat map: {error}"
+        msg = f"{path}: cannot write the heat map: {getattr(error, 'strerror', None) or error}"
         raise TrainingError(msg) from error
 
 

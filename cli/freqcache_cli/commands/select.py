@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isnan
 from pathlib import Path
 from shlex import quote
@@ -107,15 +108,20 @@ def command(
     for warning in choice.warnings:
         reporter.warn(warning)
     choice.selection.mask.write(path)
-    click.echo(summary(choice, path))
+    say: Callable[[str], None] = _nothing if quiet else click.echo
+    say(summary(choice, path))
     if table is not None:
         write_table(table, choice.columns(), choice.selection.mask)
-        click.echo(f"{table}: table of the channels")
+        say(f"{table}: table of the channels")
     if heatmap is not None:
         title = f"{choice.ranking.name}, {Path(source).name}"
         save_heatmaps(heatmap, choice.heat_rows(), selected=choice.selection.mask, title=title)
-        click.echo(f"{heatmap}: heat map")
-    click.echo(f"next       freqcache train --channels {quote(str(path))}")
+        say(f"{heatmap}: heat map")
+    say(f"next       freqcache train --channels {quote(str(path))}")
+
+
+def _nothing(_text: str) -> None:
+    """Say nothing."""
 
 
 def summary(choice: ChannelChoice, path: Path) -> str:

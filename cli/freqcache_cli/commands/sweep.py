@@ -103,6 +103,8 @@ def command(context: click.Context, /, **options: Any) -> None:
     if out is None:
         out = Path("sweeps") / Path(cache.rstrip("/")).name.removesuffix(".zarr")
     result = run_sweep(Sweep(base=base, **values), out, reporter=reporter(quiet=quiet), **run)
+    if quiet:
+        context.exit(1 if result.failed else 0)
     click.echo(f"\n{format_table(result.rows)}\n")
     said = ((f"{row.setting.label}, seed {row.seed}", warning) for row in result.rows for warning in row.warnings)
     for title, warning in dict.fromkeys(said):  # several masks are of one gated run
