@@ -16,6 +16,7 @@ __all__ = [
     "FreqcacheError",
     "ImageLimitError",
     "MaskError",
+    "NoSamplesError",
     "PlotError",
     "SourceError",
     "StoreError",
@@ -42,6 +43,10 @@ class ImageLimitError(SourceError):
 
 class BuildError(FreqcacheError):
     """A build cannot start or cannot finish."""
+
+
+class NoSamplesError(BuildError):
+    """Not one of a source's files could be used."""
 
 
 class StoreError(FreqcacheError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from freqcache_cli.names import MASK, RECIPE
 from freqcache_cli.sizes import parse_bytes
 
 if TYPE_CHECKING:
@@ -79,9 +80,17 @@ def run_options(*, without: tuple[str, ...] = ()) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         options = [
             click.option(
-                "--channels", metavar="MASK", help="A mask.json, or a preset: 6, 24, 24-learned, 32, 48, 64, 192."
+                "--channels",
+                type=MASK,
+                metavar="MASK",
+                help="A mask.json, or a preset: 6, 24, 24-learned, 32, 48, 64, 192.",
             ),
-            click.option("--recipe", metavar="NAME", help="Options from a TOML file, or from one of freqcache's own."),
+            click.option(
+                "--recipe",
+                type=RECIPE,
+                metavar="NAME",
+                help="Options from a TOML file, or from one of freqcache's own.",
+            ),
             click.option(
                 "--gate",
                 type=click.Choice(["none", "dynamic", "static"]),

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -192,10 +193,12 @@ class ChannelMask:
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            msg = f"{path}: no such mask file, and no preset of that name ({', '.join(preset_names())})"
+            near = get_close_matches(str(path), preset_names(), n=1)
+            more = f"; did you mean {near[0]}?" if near else ""
+            msg = f"{path}: no such mask file, and no preset of that name ({', '.join(preset_names())}){more}"
             raise MaskError(msg) from None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            msg = f"{path}: not a readable mask file: {error}"
+            msg = f"{path}: not a readable mask file: {getattr(error, 'strerror', None) or error}"
             raise MaskError(msg) from error
         try:
             return cls.from_dict(document)

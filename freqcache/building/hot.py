@@ -28,6 +28,7 @@ from freqcache.building.arrays import (
 )
 from freqcache.building.journal import Journal
 from freqcache.errors import BuildError, StoreError
+from freqcache.interruption import going_on
 from freqcache.progress import progress
 from freqcache.store import FixedSplit, NativeBatch, NativeSplit, Store, open_store
 from freqcache.store.durable import write_durably
@@ -105,7 +106,7 @@ def make_hot(
     folder = store.place.path / HOT
     wanted = json.dumps([store.id, [str(channel) for channel in mask.channels], SLOTS_PER_CHUNK])
     fingerprint = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
-    with Journal(folder, fingerprint, overwrite=overwrite) as journal:
+    with going_on("the same command goes on from here"), Journal(folder, fingerprint, overwrite=overwrite) as journal:
         try:
             _fill(store, mask, journal, threads, quiet)
             metadata = HotMetadata(of=store.id, channels=mask, creator=f"freqcache {__version__}")

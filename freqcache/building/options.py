@@ -166,6 +166,8 @@ class BuildReport:
         Of the source files read, and of the store.
     seconds : float
         Wall time of this run.
+    stages : dict of str to float
+        The same in parts: ``listing`` (where the build did it), ``headers``, ``shards`` and ``finish``.
     n_resumed : int
         Shards that an earlier run had finished.
     n_read : int
@@ -184,6 +186,7 @@ class BuildReport:
     bytes_in: int
     bytes_out: int
     seconds: float
+    stages: dict[str, float]
     n_resumed: int
     n_read: int
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -27,7 +28,8 @@ from freqcache.building.making import Shards, check_workers, make_shards, resuma
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
 from freqcache.building.placing import keep_apart, place_of
 from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, plan_split, scan_files
-from freqcache.errors import BuildError
+from freqcache.errors import NoSamplesError
+from freqcache.interruption import going_on
 from freqcache.progress import progress
 from freqcache.sources import Item, SourceFile, SourceReader, SourceTree, list_source
 from freqcache.sources.items import spool_items
@@ -37,6 +39,9 @@ from freqcache.workers import Pool
 from freqcache_formats.layout import Origin
 
 _SCAN_BATCH: Final = 64
+_WHY_NOT_INSIDE: Final = "a store there would be taken for a class"
+
+_log = logging.getLogger("freqcache")
 
 
 def build(
@@ -79,16 +84,52 @@ def build(
     """
     options = options or BuildOptions()
     workers = check_workers(workers)
-    began = time.perf_counter()
+    clock = _Clock()
     out = place_of(out)
     with Spool(out) as spool:
         if isinstance(source, (str, os.PathLike)):
             tree = list_source(source)
-            keep_apart(out, tree.root, "a store there would be taken for a class")
+            keep_apart(out, tree.root, _WHY_NOT_INSIDE)
         else:
             refuse_taken(out, overwrite=overwrite)  # before hours of spooling
             tree = spool_items(source, spool, quiet=quiet)
-        return _build(tree, out, options, spool, began, workers=workers, overwrite=overwrite, quiet=quiet)
+        clock.ends("listing")
+        return _build(tree, out, options, spool, clock, workers=workers, overwrite=overwrite, quiet=quiet)
+
+
+def build_tree(
+    tree: SourceTree,
+    out: str | Path,
+    options: BuildOptions | None = None,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> BuildReport:
+    """Build a cache from files that are listed already: all of a source, or some of it.
+
+    Parameters
+    ----------
+    tree : SourceTree
+        The files, and what reads them.
+    out, options, workers, overwrite, quiet
+        As for :func:`build`.
+
+    Raises
+    ------
+    NoSamplesError
+        If none of the files could be used.
+    BuildError
+        If the build cannot start or finish; nothing half-made can be taken for a store.
+    """
+    workers = check_workers(workers)
+    clock = _Clock()
+    out = place_of(out)
+    keep_apart(out, tree.root, _WHY_NOT_INSIDE)
+    with Spool(out) as spool:
+        return _build(
+            tree, out, options or BuildOptions(), spool, clock, workers=workers, overwrite=overwrite, quiet=quiet
+        )
 
 
 def _build(
@@ -96,13 +137,14 @@ def _build(
     out: Path,
     options: BuildOptions,
     spool: Spool,
-    began: float,
+    clock: _Clock,
     *,
     workers: int,
     overwrite: bool,
     quiet: bool,
 ) -> BuildReport:
     with (
+        going_on("the same command goes on from here"),
         Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal,
         Pool(workers) as pool,
         resumable(out),
@@ -113,9 +155,29 @@ def _build(
         plans, refused = _plan(tree, options, form, pool, quiet)
         if not plans:
             raise _nothing_left(journal, refused, tree)
+        clock.ends("headers")
         samples = FileSource(reader=tree.reader, options=options)
         shards = make_shards(journal, pool, plans, samples, form, "building", quiet=quiet)
-        return _finish(journal, tree, plans, shards, refused, options, began)
+        clock.ends("shards")
+        return _finish(journal, tree, plans, shards, refused, options, clock)
+
+
+class _Clock:
+    """Seconds of each stage of a build, one after the other."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        self._began = self._last = time.perf_counter()
+
+    def ends(self, stage: str) -> None:
+        """Note that a stage is over."""
+        now = time.perf_counter()
+        self.stages[stage], self._last = now - self._last, now
+
+    @property
+    def total(self) -> float:
+        """Seconds from the first stage's begin to the last one's end."""
+        return self._last - self._began
 
 
 def _plan(
@@ -157,7 +219,7 @@ def _finish(
     shards: Shards,
     refused: Iterable[LedgerEntry],
     options: BuildOptions,
-    began: float,
+    clock: _Clock,
 ) -> BuildReport:
     """Write what the shards do not hold, and report."""
     records = shards.records()
@@ -176,6 +238,11 @@ def _finish(
     write_root(journal.store, digests, tree.classes, shards.form, options.to_dict(), f"freqcache {__version__}")
     journal.finish()
     bytes_in = sum(int(record.samples["source_bytes"].sum()) for record in every)
+    clock.ends("finish")
+    for entry in failures:
+        _log.info("%s %s: %s", "kept" if entry.kept else "left out", entry.path, entry.reason)
+    for stage, seconds in clock.stages.items():
+        _log.info("%s took %.2f s", stage, seconds)
     return BuildReport(
         path=journal.store,
         splits=samples,
@@ -188,19 +255,20 @@ def _finish(
         saturated=sum(record.saturated for record in every),
         bytes_in=bytes_in,
         bytes_out=sum(path.stat().st_size for path in journal.store.rglob("*") if path.is_file()),
-        seconds=time.perf_counter() - began,
+        seconds=clock.total,
+        stages=clock.stages,
         n_resumed=shards.n_resumed,
         n_read=shards.n_read,
     )
 
 
-def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: SourceTree) -> BuildError:
+def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: SourceTree) -> NoSamplesError:
     """Clear away a build in which every file failed, and return the error that says so."""
     failures = _in_listing_order(failures, tree)
     ledger = _write_ledger(journal.store, failures)
     journal.discard()
     first = failures[0]
-    return BuildError(
+    return NoSamplesError(
         f"{tree.root}: none of its {tree.n_files} files could be used; the first: {first.path}: {first.reason} "
         f"(all of them: {ledger})"
     )

@@ -43,6 +43,10 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the file."""
         if self._file is not None:
             self.path.unlink(missing_ok=True)  # before the lock goes with the file
             self._file.close()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -188,14 +188,23 @@ class ChunkReader:
 
     def channel_bytes(self) -> npt.NDArray[np.int64]:
         """Return the stored bytes of all chunks of each channel, (channels,) int64; reads every shard's index."""
-        geometry = self.geometry
-        total, every = np.zeros(geometry.n_channels, dtype=np.int64), np.arange(geometry.n_channels)
+        total = np.zeros(self.geometry.n_channels, dtype=np.int64)
+        for each in self._chunk_bytes():
+            total += each
+        return total
+
+    def group_bytes(self) -> npt.NDArray[np.int64]:
+        """Return the stored bytes of all chunks of each row group, (groups,) int64; reads every shard's index."""
+        return np.fromiter((each.sum() for each in self._chunk_bytes()), dtype=np.int64, count=self.geometry.n_groups)
+
+    def _chunk_bytes(self) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield the stored bytes of each channel's chunk, (channels,) int64, row group after row group."""
+        geometry, every = self.geometry, np.arange(self.geometry.n_channels)
         for shard in range(geometry.n_shards):
             opened = self._shard(shard)  # first: its index must be as long as the geometry says
             groups = min(geometry.groups_per_shard, geometry.n_groups - shard * geometry.groups_per_shard)
             for group in range(groups):
-                total += opened.stored_bytes(geometry.inner_index(group, every)).astype(np.int64)
-        return total
+                yield opened.stored_bytes(geometry.inner_index(group, every)).astype(np.int64)
 
     def stored_bytes(self, channels: npt.NDArray[np.intp]) -> int:
         """Return the stored bytes of all chunks of `channels`."""

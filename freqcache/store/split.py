@@ -107,6 +107,11 @@ class Split:
         """Return the bytes on disk of each channel, over the whole split: (192,) int64 in storage order."""
         return self._of_all(np.concatenate([reader.channel_bytes() for reader in self.coefficient_arrays.values()]), 0)
 
+    def group_bytes(self) -> npt.NDArray[np.int64]:
+        """Return the bytes on disk of each row group's chunks, of all channels: (groups,) int64."""
+        total: npt.NDArray[np.int64] = np.sum([r.group_bytes() for r in self.coefficient_arrays.values()], axis=0)
+        return total
+
     def stored_bytes(self, mask: ChannelMask) -> int:
         """Return the bytes on disk of the mask's channels, over the whole split."""
         self._rows(mask)

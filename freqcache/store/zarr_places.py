@@ -115,7 +115,10 @@ def open_zarr_store(location: str) -> Store:
             return FsspecStore.from_url(location, read_only=True)
         store = ZipStore(location, mode="r")
         _wait(store._open())
-    except (ImportError, OSError, ValueError, zipfile.BadZipFile) as error:
+    except zipfile.BadZipFile as error:
+        msg = f"{location}: neither a store's folder nor a zip file of one: {_reason(error)}"
+        raise StoreError(msg) from error
+    except (ImportError, OSError, ValueError) as error:
         msg = f"{location}: cannot be opened: {_reason(error)}"
         raise StoreError(msg) from error
     return store

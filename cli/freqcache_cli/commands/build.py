@@ -9,6 +9,7 @@ import click
 
 from freqcache_cli.pixel_sizes import pixels_or_none
 from freqcache_cli.sizes import in_words
+from freqcache_cli.verbosity import verbosity
 
 if TYPE_CHECKING:
     from freqcache.building import BuildReport
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     "--max-scans", type=click.IntRange(1), default=256, show_default=True, help="Refuse JPEGs with more scans."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the store that stands at OUT.zarr.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
+@verbosity
 def command(
     source: Path,
     out: Path,
