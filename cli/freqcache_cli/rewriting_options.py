@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from freqcache_cli.names import MASK
 from freqcache_cli.sizes import in_words
+from freqcache_cli.verbosity import verbosity
 
 if TYPE_CHECKING:
     from freqcache.rewriting import RewriteReport
@@ -20,7 +22,7 @@ _SHOWN_CLASSES = 10
 def channels_option(function: F) -> F:
     """Decorate a command with ``--channels``."""
     decorated: F = click.option(
-        "--channels", metavar="MASK", help="Store these channels only: a mask.json, or a preset such as 24."
+        "--channels", type=MASK, metavar="MASK", help="Store these channels only: a mask.json, or a preset such as 24."
     )(function)
     return decorated
 
@@ -31,7 +33,7 @@ def rewriting_options(function: F) -> F:
         click.option("--level", type=click.IntRange(1, 9), help="Compression level.  [default: the store's]"),
         click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]"),
         click.option("--overwrite", is_flag=True, help="Replace the store that stands at OUT."),
-        click.option("-q", "--quiet", is_flag=True, help="No progress and no summary."),
+        verbosity,
     ]
     for option in reversed(options):
         function = option(function)

@@ -76,9 +76,9 @@ def _choose(context: click.Context, parameter: click.Parameter, value: Any) -> A
     return value
 
 
-def verbosity(function: F) -> F:
-    """Decorate a command with ``-q/--quiet``, which it gets as `quiet`, and ``-v/--verbose``, which works by itself."""
-    verbose = click.option(
+def verbose(function: F) -> F:
+    """Decorate a command whose output is its result with ``-v/--verbose``, which works by itself."""
+    option = click.option(
         "-v",
         "--verbose",
         count=True,
@@ -86,6 +86,11 @@ def verbosity(function: F) -> F:
         callback=_choose,
         help="Say more: each file that failed, seconds of each stage, the cause of an error. -vv: its traceback.",
     )
+    return option(function)
+
+
+def verbosity(function: F) -> F:
+    """Decorate a command with ``-q/--quiet``, which it gets as `quiet`, and with ``-v/--verbose``."""
     quiet = click.option(
         "-q", "--quiet", is_flag=True, callback=_choose, help="Say results and errors alone: no progress, no summary."
     )

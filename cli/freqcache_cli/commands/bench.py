@@ -7,6 +7,8 @@ import json
 import click
 
 from freqcache_cli.bench_text import words
+from freqcache_cli.names import MASK
+from freqcache_cli.verbosity import verbosity
 
 
 @click.command("bench")
@@ -14,6 +16,7 @@ from freqcache_cli.bench_text import words
 @click.option(
     "--channels",
     multiple=True,
+    type=MASK,
     metavar="MASK",
     help="A preset such as 24, or a mask.json; may be given again.  [default: 6, 24, 64 and 192]",
 )
@@ -48,7 +51,7 @@ from freqcache_cli.bench_text import words
     help="About so much time is spent in all.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Everything, machine-readable: see docs/inspecting.md.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@verbosity
 def command(
     cache: str,
     *,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from freqcache_cli.names import MASK
 from freqcache_cli.sizes import in_words
+from freqcache_cli.verbosity import verbosity
 
 if TYPE_CHECKING:
     from freqcache.exporting import ExportReport
@@ -40,7 +42,7 @@ def _samples(
 @click.argument("store", metavar="OUT.zarr")
 @click.argument("folder", metavar="DIR")
 @click.option("--split", metavar="NAME", help="Only this split.")
-@click.option("--channels", metavar="MASK", default="all", show_default=True, help="Other channels become zero.")
+@click.option("--channels", type=MASK, metavar="MASK", default="all", show_default=True, help="Others become zero.")
 @click.option("--classes", metavar="NAMES", help="Only these classes, with commas between them.")
 @click.option(
     "--samples",
@@ -53,7 +55,7 @@ def _samples(
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]")
 @click.option("--verify/--no-verify", default=True, help="Read each written file back.  [default: verify]")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there with other content.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
+@verbosity
 def command(
     store: str,
     folder: str,

@@ -8,11 +8,14 @@ from typing import Any
 
 import click
 
+from freqcache_cli.verbosity import verbose
+
 _Function = Callable[..., Any]
 
 
 def _picture_options(function: _Function) -> _Function:
     """Add what all pictures have."""
+    function = verbose(function)
     function = click.option(
         "--dpi",
         type=click.IntRange(10, 1200),

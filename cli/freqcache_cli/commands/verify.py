@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from freqcache_cli.sizes import in_words
+from freqcache_cli.verbosity import verbosity
 
 if TYPE_CHECKING:
     from freqcache.verification import VerifyReport
@@ -30,7 +31,7 @@ _SHOWN: Final = 50
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --sample.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress, and nothing but problems.")
+@verbosity
 def command(
     cache: str,
     *,
