@@ -28,7 +28,7 @@ def complete(line: str, word: int) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "word", "found"),
     [
-        ("freqcache exp", 1, ["plain,export-model"]),
+        ("freqcache exp", 1, ["plain,export", "plain,export-model"]),
         ("freqcache train --chan", 2, ["plain,--channels"]),
         ("freqcache build --on-corrupt k", 3, ["plain,keep"]),
         ("freqcache train --channels 24-l", 3, ["file,24-l", "plain,24-learned"]),

@@ -76,7 +76,11 @@ def test_a_hot_copy_and_a_zip_file(folder: Path, tmp_path: Path, capsys: pytest.
         (["{folder}/gone.zarr"], 1, "gone.zarr: no such store"),
         (["{folder}/empty"], 1, "not a freqcache store"),
         (["{folder}/photos"], 1, "not a freqcache store"),
-        (["{folder}/native.zarr.ledger.jsonl"], 1, "cannot be opened: File is not a zip file"),
+        (
+            ["{folder}/native.zarr.ledger.jsonl"],
+            1,
+            "neither a store's folder nor a zip file of one: File",
+        ),
         (["nothing://here"], 1, "nothing://here: cannot be opened"),
     ],
 )

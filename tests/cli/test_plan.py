@@ -57,7 +57,7 @@ def test_json(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["{photos}/gone"], 1, "no such folder"),
         (["{empty}"], 1, "it is empty"),
-        (["{file}"], 1, "not a folder"),
+        (["{file}"], 1, "not a source"),
         (["{photos}", "--size", "100"], 1, "multiple of 8"),
         (["{photos}", "--exact"], 1, "exact"),
         (["{photos}", "--size", "32", "--max-size", "64"], 2, "--max-size is for native caches"),

@@ -71,7 +71,7 @@ def test_problems_name_files_and_samples(made: Path, tmp_path: Path, capsys: pyt
         (["{tmp}/broken"], 1, "no readable Zarr v3 group"),
         (["{tmp}/foreign"], 1, "a Zarr group, but not a freqcache store"),
         (["{tmp}/newer"], 1, "format version '2.0' is not one this release reads"),
-        (["{tmp}/file"], 1, "file: cannot be opened"),
+        (["{tmp}/file"], 1, "file: neither a store's folder nor a zip file"),
         (["{made}/out.zarr", "--source", "{made}/gone"], 1, "gone: no such folder"),
         (["{made}/out.zarr", "--source", "{tmp}/empty"], 1, "it is empty"),
     ],
