@@ -23,7 +23,7 @@ from torch.utils.data import Dataset, default_collate
 
 from freqcache.batches import FrequencyBatch
 from freqcache.crops import CentreCrop, Crop
-from freqcache.errors import StoreError
+from freqcache.errors import MaskError, StoreError
 from freqcache.normalization import measure
 from freqcache.resampling.operator import resample
 from freqcache.spread import spread
@@ -48,7 +48,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     split : str
         One of its splits.
     channels : ChannelMask, preset name or path of a mask.json, optional
-        The channels to read; all 192 by default.
+        The channels to read; all that the store holds by default: the 192 of an ordinary one.
     size : int, optional
         Native caches only: short side resized to `size` pixels, centre crop, chroma on the luma grid. Without it a
         native cache's items are :class:`~freqcache.store.NativeSample`, each of its own size.
@@ -97,7 +97,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         threads: int = 1,
     ) -> None:
         self.store: Store = open_store(path)
-        self.channels = ChannelMask.load("192" if channels is None else channels)
+        self.channels = self.store.channels if channels is None else ChannelMask.load(channels)
+        self.store.check_holds(self.channels)
         if self.store.kind == "fixed" and size is not None:
             msg = f"{path}: a fixed cache has one size; size={size} is for native caches"
             raise StoreError(msg)
@@ -125,18 +126,33 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     def _open(self, split: str) -> None:
         """Take the items of a split."""
         self._split = self.store[split]
-        for of_split in ("reading", "channel_bytes"):
-            self.__dict__.pop(of_split, None)
+        self._forget()
         self.slots = self._split.slots
         self.labels = self._split.labels[self.slots]
         self.row_groups = self._split.row_groups[self.slots]
+        self._set_scale()
+        # Whatever stands at the path later: its chunks are checked against what was read here, and all of this store.
+        self._split.open()
+        self.store.check_same()
+
+    def _forget(self) -> None:
+        """Forget what was worked out for other channels or of another split."""
+        for known in ("reading", "channel_bytes"):
+            self.__dict__.pop(known, None)
+
+    def _set_scale(self) -> None:
         steps = np.ones(len(self.held_channels), dtype=np.float32)
         if isinstance(self._split, FixedSplit):
             steps = self._split.quantization[self.held_channels.indices]
         self.scale = torch.from_numpy(steps.copy())
-        # Whatever stands at the path later: its chunks are checked against what was read here, and all of this store.
-        self._split.open()
-        self.store.check_same()
+
+    def with_channels(self, channels: ChannelMask | str | Path) -> FrequencyDataset:
+        """Return the same dataset of other channels; both share what was read of the split, and its open files."""
+        other = copy(self)
+        other.channels = ChannelMask.load(channels)
+        other._forget()
+        other._set_scale()
+        return other
 
     @property
     def split(self) -> str:
@@ -197,16 +213,21 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         wanted = -(-_PLANNING_SAMPLES * len(groups) // max(len(self), 1))
         some = np.flatnonzero(np.isin(self.row_groups, groups[spread(len(groups), wanted)]))
         some = some[spread(len(some), _PLANNING_SAMPLES)]
-        return plan_reading(
-            self.channels,
-            crop,
-            self._sizes(),
-            variance,
-            lambda channels: self._read_channels(some, channels),
-            policy=self.policy,
-            tolerance=self.tolerance,
-            threads=self.threads,
-        )
+        try:
+            return plan_reading(
+                self.channels,
+                crop,
+                self._sizes(),
+                variance,
+                lambda channels: self._read_channels(some, channels),
+                policy=self.policy,
+                tolerance=self.tolerance,
+                threads=self.threads,
+                stored=self.store.channels,
+            )
+        except MaskError as error:
+            msg = f"{self.store.location}: {error}"
+            raise MaskError(msg) from error
 
     @property
     def source_channels(self) -> ChannelMask:

@@ -14,6 +14,7 @@ from typing import Final
 
 from freqcache.building import BuildOptions, BuildReport, build
 from freqcache.errors import TrainingError
+from freqcache.interruption import going_on
 from freqcache.training import Reporter, RunConfig, RunResult, SilentReporter, load_recipe, train
 from freqcache_formats.mask import ChannelMask
 
@@ -96,6 +97,11 @@ def run_demo(
     except OSError as error:
         msg = f"{out}: cannot be made: {error.strerror}"
         raise TrainingError(msg) from error
+    with going_on(f"the demo is made anew: remove {out} first, or name another folder with --out"):
+        return _make(out, k, epochs, seed, reporter)
+
+
+def _make(out: Path, k: int, epochs: int, seed: int, reporter: Reporter) -> DemoResult:
     cache = out / "flowers.zarr"
     report = build(photographs(), cache, BuildOptions(size=SIZE), quiet=isinstance(reporter, SilentReporter))
     reporter.line(

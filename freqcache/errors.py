@@ -11,10 +11,13 @@ from freqcache_formats.errors import FormatError, FreqcacheError, MaskError
 __all__ = [
     "BuildError",
     "CorruptImageError",
+    "ExportError",
     "FormatError",
     "FreqcacheError",
     "ImageLimitError",
     "MaskError",
+    "NoSamplesError",
+    "PlotError",
     "SourceError",
     "StoreError",
     "TrainingError",
@@ -42,9 +45,21 @@ class BuildError(FreqcacheError):
     """A build cannot start or cannot finish."""
 
 
+class NoSamplesError(BuildError):
+    """Not one of a source's files could be used."""
+
+
 class StoreError(FreqcacheError):
     """A store cannot be opened or a chunk of it cannot be trusted."""
 
 
+class ExportError(FreqcacheError):
+    """Samples cannot be written as image files."""
+
+
 class TrainingError(FreqcacheError):
     """A training run cannot start or cannot go on."""
+
+
+class PlotError(FreqcacheError):
+    """A picture cannot be drawn, or not be written where it is to go."""

@@ -201,7 +201,7 @@ def _from_bitstream(image: jpeg.JpegCoefficients, options: ExtractionOptions) ->
     width, height = (image.height, image.width) if swapped else (image.width, image.height)
     components = []
     for part in image.components:
-        coefficients, steps, h, v = part.coefficients, part.quantization, part.h, part.v
+        coefficients, steps, h, v = part.coefficients, _without_zero(part), part.h, part.v
         if turn != 1:
             coefficients = orientation.orient_coefficients(coefficients, turn)
             steps = orientation.orient_quantization(steps, turn)
@@ -217,6 +217,15 @@ def _from_bitstream(image: jpeg.JpegCoefficients, options: ExtractionOptions) ->
         orientation=image.orientation,
         warnings=image.warnings,
     )
+
+
+def _without_zero(part: jpeg.JpegComponent) -> npt.NDArray[np.uint16]:
+    """Return a component's steps; a damaged file may lack those of a component without data: any step will do there."""
+    missing = part.quantization == 0  # T.81 B.2.4.1 has none
+    if missing.any() and part.coefficients[missing].any():
+        msg = "a quantization step is zero"
+        raise CorruptImageError(msg)
+    return np.maximum(part.quantization, 1)
 
 
 def _from_pixels(data: bytes, options: ExtractionOptions) -> Sample:

@@ -204,6 +204,32 @@ def decode_to_coefficients(
     )
 
 
+def decode_planes(
+    data: bytes, *, apply_orientation: bool = True, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> list[npt.NDArray[Any]]:
+    """Decode an image file to YCbCr, or to gray: the pixels that :func:`decode_to_coefficients` transforms.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    apply_orientation, max_pixels
+        As in :func:`decode_to_coefficients`.
+
+    Returns
+    -------
+    list of ndarray
+        Y, Cb and Cr, or Y alone, (height, width) each, on the scale of 8-bit samples.
+
+    Raises
+    ------
+    SourceError
+        As :func:`decode_to_coefficients`.
+    """
+    with pillow_warnings_hidden, open_image(data, max_pixels=max_pixels) as image:
+        return _decode(image, apply_orientation=apply_orientation)[0]
+
+
 def _quantized_blocks(plane: npt.NDArray[Any], table: npt.NDArray[np.uint16]) -> npt.NDArray[np.int16]:
     """Return the quantized block DCT of a plane, computed in strips that stay in the processor's cache."""
     height, width = plane.shape

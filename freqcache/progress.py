@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, TextIO
 
 from tqdm import tqdm
 
@@ -31,6 +32,11 @@ class _Lines:
             sys.stderr.write(f"{self._title}: {self._done}/{self._total} {self._unit}\n")
 
 
+def can_show_bars(stream: TextIO) -> bool:
+    """Whether a stream is a terminal that can write over its own line."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 @contextmanager
 def progress(total: int, title: str, *, unit: str = "images", quiet: bool = False) -> Iterator[Progress]:
     """Show the progress of `total` units of work while the context lasts.
@@ -44,7 +50,7 @@ def progress(total: int, title: str, *, unit: str = "images", quiet: bool = Fals
     quiet : bool
         Show nothing.
     """
-    if sys.stderr.isatty() and not quiet:
+    if can_show_bars(sys.stderr) and not quiet:
         with tqdm(total=total, desc=title, unit=f" {unit}", smoothing=0.1) as bar:
             yield bar
     else:

@@ -77,8 +77,37 @@ def coefficients_to_rgb(
     ValueError
         If there are other planes than these, or the sequences differ in length.
     """
+    samples = coefficients_to_ycbcr(planes, steps, sampling=sampling, width=width, height=height)
+    luma = samples[0]
+    # JFIF 1.02: full-range YCbCr of ITU-R BT.601.
+    cb, cr = (plane - LEVEL_SHIFT for plane in samples[1:]) if len(samples) == 3 else (0.0, 0.0)
+    red, green, blue = luma + 1.402 * cr, luma - 0.344136 * cb - 0.714136 * cr, luma + 1.772 * cb
+    rgb: npt.NDArray[np.uint8] = np.clip(np.rint(np.stack([red, green, blue], -1)), 0, 255).astype(np.uint8)
+    return rgb
+
+
+def coefficients_to_ycbcr(
+    planes: Sequence[npt.NDArray[Any] | None],
+    steps: Sequence[npt.NDArray[Any] | None],
+    *,
+    sampling: Sequence[tuple[int, int]],
+    width: int,
+    height: int,
+) -> list[npt.NDArray[np.floating]]:
+    """Decode coefficients to full-size Y, Cb and Cr, or Y alone: :func:`coefficients_to_rgb` without its last steps.
+
+    Returns
+    -------
+    list of ndarray
+        (height, width) floating each, on the scale of 8-bit samples (chroma around 128), neither rounded nor clamped.
+
+    Raises
+    ------
+    ValueError
+        If there are other planes than these, or the sequences differ in length.
+    """
     present = [
-        (plane, table, factors)
+        (plane, table, (int(factors[0]), int(factors[1])))
         for plane, table, factors in zip(planes, steps, sampling, strict=True)
         if plane is not None and table is not None
     ]
@@ -86,16 +115,10 @@ def coefficients_to_rgb(
         msg = f"expected Y alone, or Y, Cb and Cr; found {len(present)} of {len(planes)} planes"
         raise ValueError(msg)
     h_max, v_max = (max(factors[axis] for _, _, factors in present) for axis in (0, 1))
-    samples = [
+    return [
         _upsample(_upsample(blocks_to_plane(dequantize(plane, table)), height, v, v_max).T, width, h, h_max).T
         for plane, table, (h, v) in present
     ]
-    luma = samples[0]
-    # JFIF 1.02: full-range YCbCr of ITU-R BT.601.
-    cb, cr = (plane - LEVEL_SHIFT for plane in samples[1:]) if len(samples) == 3 else (0.0, 0.0)
-    red, green, blue = luma + 1.402 * cr, luma - 0.344136 * cb - 0.714136 * cr, luma + 1.772 * cb
-    rgb: npt.NDArray[np.uint8] = np.clip(np.rint(np.stack([red, green, blue], -1)), 0, 255).astype(np.uint8)
-    return rgb
 
 
 def _upsample(plane: npt.NDArray[np.floating], n_out: int, factor: int, max_factor: int) -> npt.NDArray[np.floating]:

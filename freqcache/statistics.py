@@ -24,17 +24,24 @@ samples' spatial means; number of samples."""
 
 
 class Accumulator:
-    """Sums over samples, for each of the 192 channels in storage order.
+    """Sums over samples, for each of the stored channels in storage order.
+
+    Parameters
+    ----------
+    n_channels : int
+        How many.
+    sums : (9, channels) float64, optional
+        What was summed before.
 
     Attributes
     ----------
-    sums : (9, 192) float64
+    sums : (9, channels) float64
         Rows by :data:`_SUMS`; a minimum and a maximum of nothing are infinite.
     """
 
-    def __init__(self, sums: Float | None = None) -> None:
+    def __init__(self, n_channels: int = N_CHANNELS, *, sums: Float | None = None) -> None:
         if sums is None:
-            sums = np.zeros((len(_SUMS), N_CHANNELS))
+            sums = np.zeros((len(_SUMS), n_channels))
             sums[_SUMS.index("minimum")], sums[_SUMS.index("maximum")] = np.inf, -np.inf
         self.sums = sums
 
@@ -51,7 +58,7 @@ class Accumulator:
         Parameters
         ----------
         first_channel : int
-            Storage index of the first.
+            Place of the first among the stored channels.
         coefficients : (channels, block_rows, block_cols) int8 or int16
             Quantized, C-contiguous.
         steps : (channels,)

@@ -4,7 +4,8 @@ A resize mixes the frequencies along an axis, chroma upsampling does too, and so
 blocks. Policy ``exact`` reads every frequency that reaches a wanted one. Policy ``fast`` leaves out those that matter
 least, as many as a tolerance allows. They are ranked by their variance in the cache's statistics times the squared
 entries of the operator, averaged over crops as they will be drawn. How many can be left out is measured on some images
-of the cache: neighbouring blocks are correlated, and errors worked out as if they were not are too small by half.
+of the cache: neighbouring blocks are correlated, and errors worked out as if they were not are too small by half. So a
+store that lacks some of what reaches the wanted channels can be resized by neither policy.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 
 from freqcache.batches import FrequencyBatch
 from freqcache.crops import CentreCrop, Crop
-from freqcache.errors import StoreError
+from freqcache.errors import MaskError, StoreError
 from freqcache.normalization import LEAST_DEVIATION
 from freqcache.resampling.bands import axis_band
 from freqcache.resampling.operator import resample
@@ -102,6 +103,7 @@ def plan_reading(
     policy: Policy = "exact",
     tolerance: float = TOLERANCE,
     threads: int = 1,
+    stored: ChannelMask | None = None,
 ) -> Reading:
     """Choose what to read.
 
@@ -123,14 +125,20 @@ def plan_reading(
         For ``"fast"``.
     threads : int
         For ``"fast"``.
+    stored : ChannelMask, optional
+        The channels that there are; all by default.
 
     Raises
     ------
+    MaskError
+        If a channel that reaches a wanted one is not stored.
     ValueError
         If an image is smaller than the crop.
     """
     reached = _reached(wanted, crop, sizes)
     exact = ChannelMask.from_indices(np.flatnonzero(reached), name=f"all that reaches {wanted.name}")
+    if stored is not None:
+        _check_stored(exact, wanted, stored)
     nothing = np.zeros(len(wanted))
     if policy == "exact" or len(exact) == len(wanted) or len(sizes.width) == 0:
         return Reading(channels=exact, policy=policy, error=nothing)
@@ -147,6 +155,16 @@ def plan_reading(
             errors.append(error)
     channels = ChannelMask.from_indices(kept, name=f"most of what reaches {wanted.name}")
     return Reading(channels=channels, policy=policy, error=np.concatenate(errors))
+
+
+def _check_stored(exact: ChannelMask, wanted: ChannelMask, stored: ChannelMask) -> None:
+    """Raise MaskError unless everything is stored that a resize or crop mixes into the wanted channels."""
+    try:
+        exact.places_in(stored)
+    except MaskError as error:
+        mixed = f"a resize or crop mixes {len(exact)} channels into the {len(wanted)} wanted"
+        msg = f"{error} ({mixed}, and what fast leaves out is measured against all of them)"
+        raise MaskError(msg) from error
 
 
 def _fewest(

@@ -42,10 +42,13 @@ class Pool:
     ----------
     workers : int
         Number of processes.
+    apart : bool
+        Never work in this process, not even for one worker or one task.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, apart: bool = False) -> None:
         self._workers = workers
+        self._apart = apart
         self._started: list[_Worker] = []
 
     def __enter__(self) -> Self:
@@ -68,7 +71,7 @@ class Pool:
         WorkerDiedError
             If a worker dies.
         """
-        if self._workers == 1 or len(tasks) <= 1:
+        if not self._apart and (self._workers == 1 or len(tasks) <= 1):
             yield from map(function, tasks)
             return
         while len(self._started) < min(self._workers, len(tasks)):

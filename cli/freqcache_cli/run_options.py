@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from freqcache_cli.names import MASK, RECIPE
 from freqcache_cli.sizes import parse_bytes
 
 if TYPE_CHECKING:
@@ -79,14 +80,22 @@ def run_options(*, without: tuple[str, ...] = ()) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         options = [
             click.option(
-                "--channels", metavar="MASK", help="A mask.json, or a preset: 6, 24, 24-learned, 32, 48, 64, 192."
+                "--channels",
+                type=MASK,
+                metavar="MASK",
+                help="A mask.json, or a preset: 6, 24, 24-learned, 32, 48, 64, 192.",
             ),
-            click.option("--recipe", metavar="NAME", help="Options from a TOML file, or from one of freqcache's own."),
+            click.option(
+                "--recipe",
+                type=RECIPE,
+                metavar="NAME",
+                help="Options from a TOML file, or from one of freqcache's own.",
+            ),
             click.option(
                 "--gate",
                 type=click.Choice(["none", "dynamic", "static"]),
                 help="The paper's gate, one pair of logits per channel, or none.  [default: dynamic where no "
-                "--channels is given]",
+                "--channels is given and the cache holds all 192]",
             ),
             click.option(
                 "--target-bytes",
@@ -127,7 +136,7 @@ def _with_default(text: str, default: str) -> str:
     return f"{text}  [default: {default}]".strip() if default else text
 
 
-def create_config(cache: str | None, options: dict[str, Any]) -> RunConfig:
+def create_config(cache: str | None, options: dict[str, Any], *, gated: bool = False) -> RunConfig:
     """Return the configuration of what was typed; entries of `options` that belong to a run are taken out of it.
 
     Parameters
@@ -136,6 +145,9 @@ def create_config(cache: str | None, options: dict[str, Any]) -> RunConfig:
         As typed; without one it is the mask's.
     options : dict
         Of a command with :func:`run_options`.
+    gated : bool
+        Give every run without ``--channels`` a gate, also where the cache holds a few channels only: those are chosen
+        already, as by ``--channels``.
 
     Raises
     ------
@@ -144,7 +156,7 @@ def create_config(cache: str | None, options: dict[str, Any]) -> RunConfig:
     """
     from dataclasses import fields
 
-    from freqcache.training import RunConfig, load_recipe, resolve_cache
+    from freqcache.training import RunConfig, holds_few_channels, load_recipe, resolve_cache
     from freqcache_formats.mask import ChannelMask
 
     recipe, source = options.pop("recipe"), options.pop("channels")
@@ -153,7 +165,10 @@ def create_config(cache: str | None, options: dict[str, Any]) -> RunConfig:
     names = {field.name for field in fields(RunConfig)}
     typed = {name: options.pop(name) for name in sorted(names & set(options))}
     chosen |= {name: value for name, value in typed.items() if value is not None}
-    gated = channels is None and chosen.get("input", "dct") == "dct"
-    chosen.setdefault("gate", "dynamic" if gated else "none")
+    if "gate" not in chosen:
+        wanted = gated or bool({"target_channels", "target_bytes"} & set(chosen))
+        free = channels is None and chosen.get("input", "dct") == "dct"
+        free = free and (wanted or cache is None or not holds_few_channels(cache))
+        chosen["gate"] = "dynamic" if free else "none"
     _refuse_unused({name for name, value in typed.items() if value is not None}, chosen)
     return RunConfig(cache=resolve_cache(cache, channels), channels=channels, **chosen)

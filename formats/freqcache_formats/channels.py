@@ -20,9 +20,15 @@ import numpy.typing as npt
 from freqcache_formats.errors import FormatError
 
 COMPONENTS: Final = ("Y", "Cb", "Cr")
+"""Names of the components, in storage order."""
+
 N_COMPONENTS: Final = 3
+
 N_FREQUENCIES: Final = 64
+"""Frequencies of a component."""
+
 N_CHANNELS: Final = 192
+"""Frequencies of all components."""
 
 
 def _zigzag_walk() -> tuple[int, ...]:
@@ -100,4 +106,12 @@ class Channel(NamedTuple):
 
 
 ALL_CHANNELS: Final = tuple(Channel.from_index(i) for i in range(N_CHANNELS))
-"""The 192 channels in storage order; this is the channel table of a store."""
+"""The 192 channels in storage order; this is the channel table of an ordinary store."""
+
+
+def read_channel_table(table: object) -> tuple[Channel, ...]:
+    """Return the channels of a JSON list of ``[component, v, u]``; none unless they are unique, in storage order."""
+    if not isinstance(table, list):
+        return ()
+    listed = tuple(channel for channel in ALL_CHANNELS if list(channel) in table)
+    return listed if table == [list(channel) for channel in listed] else ()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-FORMAT_VERSION: Final = "1.0"
+FORMAT_VERSION: Final = "1.1"
 ATTRIBUTE: Final = "freqcache"
 """Key of this format's attributes in the ``zarr.json`` of the root and of every split."""
 
@@ -19,7 +19,7 @@ LEVEL_SHIFT: Final = 128
 
 KINDS: Final = ("native", "fixed")
 COLUMNS: Final = ("y", "cb", "cr")
-"""Coefficient arrays of a native split, one a component."""
+"""Coefficient arrays of a native split, one a component of which the store holds a channel."""
 
 COEFFICIENTS: Final = "coefficients"
 """Coefficient array of a fixed split."""
@@ -102,3 +102,18 @@ SPLIT_ARRAYS: Final[dict[str, ArrayLayout]] = {
 
 FIXED_ARRAYS: Final[dict[str, ArrayLayout]] = {"quantization": ArrayLayout("float32", ("channel",))}
 """Arrays that a fixed split has besides."""
+
+
+def coefficient_arrays(kind: str) -> tuple[str, ...]:
+    """Return the names of a split's coefficient arrays, in the order of the channels, for a kind of store."""
+    return COLUMNS if kind == "native" else (COEFFICIENTS,)
+
+
+def small_arrays(kind: str) -> dict[str, ArrayLayout]:
+    """Return a split's arrays but those of the coefficients, for a kind of store; those with an entry a slot first."""
+    return per_slot_arrays(kind) | SPLIT_ARRAYS | ({} if kind == "native" else FIXED_ARRAYS)
+
+
+def per_slot_arrays(kind: str) -> dict[str, ArrayLayout]:
+    """Return a split's arrays with one entry a slot, for a kind of store."""
+    return SAMPLE_ARRAYS | (NATIVE_SAMPLE_ARRAYS if kind == "native" else {})

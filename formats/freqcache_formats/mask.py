@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,9 @@ from freqcache_formats.errors import MaskError
 
 MASK_FORMAT: Final = "freqcache-mask"
 MASK_VERSION: Final = 1
+
+_NAMED: Final = 4
+"""Channels that a message names before it says that there are more."""
 
 
 def _span(*bounds: tuple[int, int]) -> tuple[int, ...]:
@@ -112,6 +116,34 @@ class ChannelMask:
         component, zigzag = np.divmod(self.indices, 64)
         return zigzag[component == 0], zigzag[component == 1], zigzag[component == 2]
 
+    @property
+    def is_all(self) -> bool:
+        """Whether these are all 192 channels."""
+        return len(self.channels) == len(ALL_CHANNELS)
+
+    def missing_from(self, held: ChannelMask) -> tuple[Channel, ...]:
+        """Return the channels that another mask does not have, in storage order."""
+        there = frozenset(held.channels)
+        return tuple(channel for channel in self.channels if channel not in there)
+
+    def places_in(self, held: ChannelMask) -> npt.NDArray[np.intp]:
+        """Return where these channels stand among those of another mask, (len(self),) intp.
+
+        Raises
+        ------
+        MaskError
+            If it lacks some; the message says what it holds and what it lacks.
+        """
+        missing = self.missing_from(held)
+        if missing:
+            named = ", ".join(map(str, missing[:_NAMED])) + (", ..." if len(missing) > _NAMED else "")
+            msg = (
+                f"holds {len(held)} of the {len(ALL_CHANNELS)} channels, and not {len(missing)} of the "
+                f"{len(self)} wanted: {named}; repack from the full store"
+            )
+            raise MaskError(msg)
+        return np.searchsorted(held.indices, self.indices)
+
     @classmethod
     def of(cls, channels: Iterable[Channel], **attributes: Any) -> ChannelMask:
         """Return the mask of `channels` given in any order, with repetitions dropped."""
@@ -161,10 +193,12 @@ class ChannelMask:
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            msg = f"{path}: no such mask file, and no preset of that name ({', '.join(preset_names())})"
+            near = get_close_matches(str(path), preset_names(), n=1)
+            more = f"; did you mean {near[0]}?" if near else ""
+            msg = f"{path}: no such mask file, and no preset of that name ({', '.join(preset_names())}){more}"
             raise MaskError(msg) from None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            msg = f"{path}: not a readable mask file: {error}"
+            msg = f"{path}: not a readable mask file: {getattr(error, 'strerror', None) or error}"
             raise MaskError(msg) from error
         try:
             return cls.from_dict(document)

@@ -19,6 +19,8 @@ import numpy.typing as npt
 
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.durable import sync_folder, write_durably
+from freqcache_formats.canonical import METADATA_DIGEST, ROOT_DOCUMENT, metadata_digest
+from freqcache_formats.layout import ATTRIBUTE
 
 _CHUNK_LENGTH: Final = 65_536
 _CHECKSUM: Final = {"name": "crc32c"}
@@ -30,8 +32,28 @@ def write_group(path: Path, attributes: Mapping[str, Any]) -> None:
     path.mkdir(parents=True, exist_ok=True)
     for leftover in path.glob("*.partial"):  # of a run killed just here
         leftover.unlink()
-    document = {"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"}
-    write_durably(path / "zarr.json", _encoded(document))
+    write_durably(path / ROOT_DOCUMENT, _encoded(_group_document(attributes)))
+
+
+def write_sealed_group(path: Path, attributes: Mapping[str, Any], groups: Sequence[str], arrays: Sequence[str]) -> None:
+    """Write the group of a store, or of a hot copy, with the digest of all its metadata among its attributes.
+
+    Parameters
+    ----------
+    path : Path
+        The group's folder.
+    attributes : dict
+        This format's, without a digest.
+    groups, arrays : sequence of str
+        Names of the groups inside, and of the arrays that each may have: those that are there count.
+    """
+    documents: dict[str, Any] = {ROOT_DOCUMENT: _group_document({ATTRIBUTE: attributes})}
+    for folder in (path / group / name for group in groups for name in ("", *arrays)):
+        if (folder / ROOT_DOCUMENT).exists():
+            key = (folder / ROOT_DOCUMENT).relative_to(path).as_posix()
+            documents[key] = json.loads((folder / ROOT_DOCUMENT).read_bytes())
+    sealed = {**attributes, METADATA_DIGEST: metadata_digest(documents)}
+    write_group(path, {ATTRIBUTE: sealed})
 
 
 def write_array_metadata(
@@ -128,6 +150,10 @@ def sync_folder_tree(folder: Path, *, skip: AbstractSet[Path] = frozenset()) -> 
             with path.open("rb") as file:
                 os.fsync(file.fileno())
     sync_folder(folder)
+
+
+def _group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {"attributes": dict(attributes), "zarr_format": 3, "node_type": "group"}
 
 
 def _bytes_codec(itemsize: int) -> Codec:

@@ -5,43 +5,48 @@ Everything but the coefficient shards is written here; the root group comes last
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from freqcache.building.arrays import remove_partials, sync_folder_tree, write_array, write_array_metadata, write_group
-from freqcache.building.options import BuildOptions
+from freqcache.building.arrays import (
+    remove_partials,
+    sync_folder_tree,
+    write_array,
+    write_array_metadata,
+    write_group,
+    write_sealed_group,
+)
+from freqcache.building.form import StoreForm
 from freqcache.building.plan import SplitPlan
 from freqcache.building.shard import SHARD_FILES, ShardRecord
-from freqcache.quantization import fixed_steps
 from freqcache.statistics import Accumulator
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
-from freqcache_formats.channels import N_CHANNELS
+from freqcache.store.content import split_digest, store_id
 from freqcache_formats.layout import (
     ATTRIBUTE,
     FIXED_ARRAYS,
     FIXED_DTYPES,
     NATIVE_FILL,
-    NATIVE_SAMPLE_ARRAYS,
-    SAMPLE_ARRAYS,
     SPLIT_ARRAYS,
     Origin,
+    coefficient_arrays,
+    per_slot_arrays,
+    small_arrays,
 )
 from freqcache_formats.metadata import SplitMetadata, StoreMetadata
 
 
-def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], options: BuildOptions) -> bytes:
+def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], form: StoreForm) -> bytes:
     """Write everything of a split but its shards; return a digest of its content (16 bytes)."""
     samples = {name: np.concatenate([record.samples[name] for record in records]) for name in records[0].samples}
-    accumulator = Accumulator()
+    accumulator = Accumulator(len(form.channels))
     for record in records:
-        accumulator.merge(Accumulator(record.statistics))
+        accumulator.merge(Accumulator(sums=record.statistics))
     metadata = SplitMetadata(
         slots=plan.n_slots,
         samples=int(np.count_nonzero(samples["origin"] != Origin.ABSENT)),
@@ -50,13 +55,11 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], op
     folder = store / plan.name
     remove_partials(folder)
     write_group(folder, {ATTRIBUTE: metadata.to_dict()})
-    codec = ChunkCodec(name="blosc" if options.size is None else "zstd", level=options.level)
     for name, geometry in plan.arrays.items():
-        _write_coefficients_metadata(folder / name, geometry, codec)
-    layouts = SAMPLE_ARRAYS | (NATIVE_SAMPLE_ARRAYS if options.size is None else {})
-    for name, layout in layouts.items():
+        _write_coefficients_metadata(folder / name, geometry, form.codec)
+    for name, layout in per_slot_arrays(form.kind).items():
         write_array(folder / name, samples[name], layout.dimensions)
-    paths = [slot.file.path.encode("utf-8", "surrogateescape") for slots in plan.groups for slot in slots]
+    paths = [slot.path.encode("utf-8", "surrogateescape") for slots in plan.groups for slot in slots]
     ends = np.cumsum([0, *map(len, paths)], dtype=np.int64)
     starts = np.cumsum([0, *map(len, plan.groups)], dtype=np.int64)
     others: dict[str, npt.NDArray[Any]] = {
@@ -67,18 +70,19 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], op
     others |= {name: np.stack([record.files[name] for record in records], axis=1) for name in SHARD_FILES}
     for name, values in others.items():
         write_array(folder / name, values, SPLIT_ARRAYS[name].dimensions)
-    if options.size is not None:
-        steps = np.ones(N_CHANNELS, dtype=np.float32) if options.exact else fixed_steps()
-        write_array(folder / "quantization", steps, FIXED_ARRAYS["quantization"].dimensions)
+    if form.steps is not None:
+        write_array(folder / "quantization", form.steps, FIXED_ARRAYS["quantization"].dimensions)
     sync_folder_tree(folder, skip={folder / name / "c" for name in plan.arrays})
-    digest = hashlib.blake2b(digest_size=16)
-    for values in (*samples.values(), *others.values()):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.digest()
+    return split_digest(form.kind, samples | others)
 
 
 def write_root(
-    store: Path, splits: dict[str, bytes], classes: Sequence[str], options: BuildOptions, creator: str
+    store: Path,
+    splits: Mapping[str, bytes],
+    classes: Sequence[str],
+    form: StoreForm,
+    options: Mapping[str, Any],
+    creator: str,
 ) -> None:
     """Write the root group: from here on the store is complete.
 
@@ -90,24 +94,24 @@ def write_root(
         Each split's digest, from :func:`write_split`.
     classes : sequence of str
         Names by label.
-    options : BuildOptions
+    form : StoreForm
+        What its arrays are like.
+    options : dict
         Recorded in the attributes.
     creator : str
         Software and version.
     """
-    content = hashlib.blake2b(digest_size=16)
-    content.update(json.dumps([options.kind, *classes]).encode())
-    for name, digest in splits.items():
-        content.update(name.encode() + digest)
     metadata = StoreMetadata(
-        id=content.hexdigest(),
-        kind=options.kind,
+        id=store_id(form.kind, classes, form.channels.indices.tolist(), splits),
+        kind=form.kind,
         splits=tuple(splits),
         classes=tuple(classes),
         creator=creator,
-        options=options.to_dict(),
+        options=options,
+        channels=form.channels,
     )
-    write_group(store, {ATTRIBUTE: metadata.to_dict()})
+    arrays = (*small_arrays(form.kind), *coefficient_arrays(form.kind))
+    write_sealed_group(store, metadata.to_dict(), tuple(splits), arrays)
 
 
 def _write_coefficients_metadata(path: Path, geometry: ArrayGeometry, codec: ChunkCodec) -> None:

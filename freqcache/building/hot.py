@@ -18,15 +18,23 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache import __version__
-from freqcache.building.arrays import remove_partials, sync_folder_tree, write_array, write_array_metadata, write_group
+from freqcache.building.arrays import (
+    remove_partials,
+    sync_folder_tree,
+    write_array,
+    write_array_metadata,
+    write_group,
+    write_sealed_group,
+)
 from freqcache.building.journal import Journal
 from freqcache.errors import BuildError, StoreError
+from freqcache.interruption import going_on
 from freqcache.progress import progress
 from freqcache.store import FixedSplit, NativeBatch, NativeSplit, Store, open_store
 from freqcache.store.durable import write_durably
 from freqcache.store.places import LocalPlace
-from freqcache_formats.hot import CHECKSUM, START, HotMetadata
-from freqcache_formats.layout import ATTRIBUTE, COEFFICIENTS, COLUMNS, FIXED_DTYPES, HOT, NATIVE_DTYPE, NATIVE_FILL
+from freqcache_formats.hot import CHECKSUM, START, HotMetadata, hot_arrays
+from freqcache_formats.layout import COEFFICIENTS, COLUMNS, FIXED_DTYPES, HOT, NATIVE_DTYPE, NATIVE_FILL
 from freqcache_formats.mask import ChannelMask
 
 SLOTS_PER_CHUNK: Final = 512
@@ -87,21 +95,22 @@ def make_hot(
     BuildError
         If a hot copy is there already, or this one cannot be written.
     StoreError, MaskError
-        If the store or the mask cannot be read.
+        If the store or the mask cannot be read, or the store does not hold a channel of the mask.
     """
     mask = ChannelMask.load(channels)
     store = open_store(path, hot=False)
     if not isinstance(store.place, LocalPlace):
         msg = f"{store.location}: a hot copy can only be made in a store that is a local folder"
         raise StoreError(msg)
+    store.check_holds(mask)
     folder = store.place.path / HOT
     wanted = json.dumps([store.id, [str(channel) for channel in mask.channels], SLOTS_PER_CHUNK])
     fingerprint = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
-    with Journal(folder, fingerprint, overwrite=overwrite) as journal:
+    with going_on("the same command goes on from here"), Journal(folder, fingerprint, overwrite=overwrite) as journal:
         try:
             _fill(store, mask, journal, threads, quiet)
             metadata = HotMetadata(of=store.id, channels=mask, creator=f"freqcache {__version__}")
-            write_group(folder, {ATTRIBUTE: metadata.to_dict()})
+            write_sealed_group(folder, metadata.to_dict(), store.splits, hot_arrays(store.kind))
             journal.finish()
         except OSError as error:
             msg = f"{folder}: {error.strerror or error}; the same command goes on from here"

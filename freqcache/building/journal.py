@@ -43,6 +43,8 @@ class Journal:
     overwrite : bool
         Replace a store that stands there, finished or not. An unfinished build with the same fingerprint is
         finished all the same.
+    splits : tuple of str
+        Splits that will be made, where they may have other names than a build's.
 
     Raises
     ------
@@ -50,11 +52,12 @@ class Journal:
         On entering, if something stands there that this build must not touch, or another build holds the lock.
     """
 
-    def __init__(self, store: Path, fingerprint: str, *, overwrite: bool) -> None:
+    def __init__(self, store: Path, fingerprint: str, *, overwrite: bool, splits: tuple[str, ...] = ()) -> None:
         self.store = store
         self.folder = store / _FOLDER
         self._fingerprint = fingerprint
         self._overwrite = overwrite
+        self._splits = tuple(dict.fromkeys((*SPLITS, *splits)))
         self._lock = -1
 
     def __enter__(self) -> Self:
@@ -108,20 +111,9 @@ class Journal:
 
     def _check(self) -> None:
         """Refuse what is not ours, and a complete store that nobody asked to replace."""
-        if not self.store.exists():
-            return
-        if not self.store.is_dir():
-            msg = f"{self.store}: exists and is not a freqcache store; it is left alone"
-            raise BuildError(msg)
-        if _is_complete(self.store):
-            if not self._overwrite:
-                self._remove_leftovers()
-                msg = f"{self.store}: exists and is complete; --overwrite replaces it"
-                raise BuildError(msg)
-            return
-        if not _is_begun(self.store) and _state(self.folder) is None:
-            msg = f"{self.store}: exists and is not a freqcache store; it is left alone"
-            raise BuildError(msg)
+        if not self._overwrite and self.store.is_dir() and _is_complete(self.store):
+            self._remove_leftovers()
+        refuse_taken(self.store, overwrite=self._overwrite)
 
     def _remove_leftovers(self) -> None:
         """Remove the journal of a build that was killed between its last act, the root metadata, and this."""
@@ -169,7 +161,7 @@ class Journal:
 
     def _remove_partials(self) -> None:
         """Remove the temporary files of runs that were killed: on a full disk, this run needs their place."""
-        folders = [self.store / split for split in SPLITS if (self.store / split).is_dir()]
+        folders = [self.store / split for split in self._splits if (self.store / split).is_dir()]
         leftovers = [path for folder in folders for path in folder.rglob("*.partial")]
         for path in (*leftovers, *self.store.glob("*.partial"), *self.folder.glob("*.npz.*.partial")):
             path.unlink(missing_ok=True)  # a worker that has not yet noticed its parent's end may move it away
@@ -177,12 +169,36 @@ class Journal:
     def _clear(self) -> None:
         """Remove what builds make but the state and the lock, and nothing else."""
         (self.store / _ROOT).unlink(missing_ok=True)  # first: what is half removed must not look complete
-        for split in SPLITS:
+        for split in self._splits:
             if (self.store / split).is_dir():
                 shutil.rmtree(self.store / split)
         _remove_hot_copy(self.store / HOT)
         for leftover in (*self.store.glob("*.partial"), *self.folder.glob("*.npz*")):
             leftover.unlink(missing_ok=True)
+
+
+def refuse_taken(store: Path, *, overwrite: bool) -> None:
+    """Refuse to build where something stands that no build made, or a complete store that nobody asked to replace.
+
+    Raises
+    ------
+    BuildError
+        If that is so.
+    """
+    try:
+        if not store.exists():
+            return
+        complete = store.is_dir() and _is_complete(store)
+        ours = complete or (store.is_dir() and (_is_begun(store) or _state(store / _FOLDER) is not None))
+    except OSError as error:
+        msg = f"{store}: cannot be written: {error.strerror}"
+        raise BuildError(msg) from error
+    if not ours:
+        msg = f"{store}: exists and is not a freqcache store; it is left alone"
+        raise BuildError(msg)
+    if complete and not overwrite:
+        msg = f"{store}: exists and is complete; --overwrite replaces it"
+        raise BuildError(msg)
 
 
 def _remove_hot_copy(hot: Path) -> None:

@@ -14,6 +14,9 @@ from freqcache.jpeg import Limits
 MAX_SIZE: Final = 4096
 """Largest side of a fixed cache: a row group of 16 such samples takes 0.8 GB."""
 
+MADE_FROM: Final = "made_from"
+"""What a rewritten store records besides: the stores that it was made from, by their ids, and how."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
@@ -163,6 +166,8 @@ class BuildReport:
         Of the source files read, and of the store.
     seconds : float
         Wall time of this run.
+    stages : dict of str to float
+        The same in parts: ``listing`` (where the build did it), ``headers``, ``shards`` and ``finish``.
     n_resumed : int
         Shards that an earlier run had finished.
     n_read : int
@@ -181,6 +186,7 @@ class BuildReport:
     bytes_in: int
     bytes_out: int
     seconds: float
+    stages: dict[str, float]
     n_resumed: int
     n_read: int
 

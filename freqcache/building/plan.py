@@ -14,21 +14,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from freqcache import __version__
+from freqcache.building.form import StoreForm
 from freqcache.building.options import BuildOptions
 from freqcache.errors import BuildError, CorruptImageError, SourceError
 from freqcache.extraction import ExtractionOptions, inspect
 from freqcache.sources import SourceFile, SourceReader, SourceTree
 from freqcache.store.columns import ArrayGeometry
-from freqcache_formats.channels import N_CHANNELS, N_FREQUENCIES
 from freqcache_formats.layout import (
     BIT_SHUFFLE_UNIT,
-    BLOCK_SIZE,
     COEFFICIENTS,
     COLUMNS,
-    NATIVE_DTYPE,
     ROW_GROUP_BLOCKS,
     ROW_GROUP_SAMPLES,
     SHARD_SAMPLES,
@@ -38,20 +34,29 @@ Scan = tuple[int, ...] | str
 """What a header says: the number of blocks of each component, or the reason why the file cannot become a sample."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
     """One planned sample.
 
     Attributes
     ----------
-    file : SourceFile
-        Where it comes from.
+    path : str
+        Of its source file, relative to the source.
+    label : int
+        Its class.
     blocks : tuple of int
         Blocks of each component that the sample will have (one or three).
+    file : SourceFile or None
+        What it is made of, in a build.
+    stored : (int, int) or None
+        Where a sample lies that is rewritten: number of its store among the inputs, and its slot there.
     """
 
-    file: SourceFile
+    path: str
+    label: int
     blocks: tuple[int, ...]
+    file: SourceFile | None = None
+    stored: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +95,7 @@ class SplitPlan:
         return self.groups[shard * self.groups_per_shard : (shard + 1) * self.groups_per_shard]
 
 
-def scan_files(reader: SourceReader, paths: Sequence[str], options: ExtractionOptions) -> list[Scan]:
+def scan_files(reader: SourceReader, files: Sequence[SourceFile], options: ExtractionOptions) -> list[Scan]:
     """Read the headers of some files; a worker's task.
 
     Raises
@@ -99,11 +104,14 @@ def scan_files(reader: SourceReader, paths: Sequence[str], options: ExtractionOp
         If a header is damaged and the options say that this ends the build.
     """
     scans: list[Scan] = []
-    for path in paths:
+    for file in files:
+        if file.problem:
+            scans.append(file.problem)
+            continue
         try:
-            scans.append(inspect(partial(reader.read, path), options))
+            scans.append(inspect(partial(reader.read, file), options))
         except SourceError as error:
-            end_if_damaged(path, error, options)
+            end_if_damaged(file.path, error, options)
             scans.append(str(error))
     return scans
 
@@ -115,14 +123,14 @@ def end_if_damaged(path: str, error: SourceError, options: ExtractionOptions) ->
         raise BuildError(msg) from error
 
 
-def plan_split(name: str, slots: Sequence[Slot], options: BuildOptions) -> SplitPlan:
-    """Arrange the slots of one split; `slots` come in the listing's order."""
-    if options.shuffle:
-        slots = sorted(slots, key=lambda slot: _shuffle_key(slot.file.path, options.seed))
-    groups = tuple(_native_groups(slots) if options.size is None else _fixed_groups(slots))
+def plan_split(name: str, slots: Sequence[Slot], form: StoreForm, seed: int | None) -> SplitPlan:
+    """Arrange the slots of one split, shuffled by `seed`, or in their order if that is None."""
+    if seed is not None:
+        slots = sorted(slots, key=lambda slot: shuffle_key(slot.path, seed))
+    groups = tuple(_native_groups(slots) if form.grid is None else _fixed_groups(slots))
     per_shard = max(1, min(len(groups), round(SHARD_SAMPLES * len(groups) / max(1, len(slots)))))
-    arrays = _native_arrays(groups, per_shard) if options.size is None else _fixed_arrays(len(slots), options)
-    if options.size is not None:
+    arrays = _native_arrays(groups, per_shard, form) if form.grid is None else _fixed_arrays(len(slots), form)
+    if form.grid is not None:
         per_shard = SHARD_SAMPLES // ROW_GROUP_SAMPLES
     return SplitPlan(name=name, groups=groups, arrays=arrays, groups_per_shard=per_shard)
 
@@ -132,6 +140,7 @@ def fingerprint(tree: SourceTree, options: BuildOptions) -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps(options.to_dict(), sort_keys=True).encode())
     digest.update(json.dumps(tree.classes).encode())
+    digest.update(tree.identity.encode("utf-8", "surrogateescape"))
     for split, files in tree.splits.items():
         digest.update(f"\n{split}\n".encode())
         for file in files:
@@ -152,12 +161,12 @@ def layout(plans: Sequence[SplitPlan]) -> str:
         digest.update(f"\n{plan.name} {plan.groups_per_shard} {plan.arrays}\n".encode())
         for group in plan.groups:
             for slot in group:
-                digest.update(f"{slot.file.path}\0{slot.blocks}\n".encode("utf-8", "surrogateescape"))
+                digest.update(f"{slot.path}\0{slot.blocks}\n".encode("utf-8", "surrogateescape"))
             digest.update(b"\n")
     return digest.hexdigest()
 
 
-def _shuffle_key(path: str, seed: int) -> bytes:
+def shuffle_key(path: str, seed: int) -> bytes:
     """Sorting by a keyed hash shuffles the same way on every platform and in every release of numpy."""
     return hashlib.blake2b(path.encode("utf-8", "surrogateescape"), salt=seed.to_bytes(16, "little")).digest()
 
@@ -181,29 +190,30 @@ def _fixed_groups(slots: Sequence[Slot]) -> Iterator[tuple[Slot, ...]]:
         yield tuple(slots[start : start + ROW_GROUP_SAMPLES])
 
 
-def _native_arrays(groups: Sequence[Sequence[Slot]], per_shard: int) -> dict[str, ArrayGeometry]:
+def _native_arrays(groups: Sequence[Sequence[Slot]], per_shard: int, form: StoreForm) -> dict[str, ArrayGeometry]:
     """Columns whose chunks are as long as the fullest row group needs, for each component by itself."""
     arrays = {}
-    for component, name in enumerate(COLUMNS):
+    for name, rows in form.rows.items():
+        component = COLUMNS.index(name)
         fullest = max(sum(sum(slot.blocks[component : component + 1]) for slot in group) for group in groups)
         length = max(1, -(-fullest // BIT_SHUFFLE_UNIT)) * BIT_SHUFFLE_UNIT
         arrays[name] = ArrayGeometry(
-            shape=(N_FREQUENCIES, length * len(groups)),
+            shape=(len(rows), length * len(groups)),
             chunk=(1, length),
-            shard=(N_FREQUENCIES, length * per_shard),
-            dtype=np.dtype(NATIVE_DTYPE),
+            shard=(len(rows), length * per_shard),
+            dtype=form.dtype,
             group_axis=1,
         )
     return arrays
 
 
-def _fixed_arrays(n_slots: int, options: BuildOptions) -> dict[str, ArrayGeometry]:
-    side = (options.size or 0) // BLOCK_SIZE
+def _fixed_arrays(n_slots: int, form: StoreForm) -> dict[str, ArrayGeometry]:
+    rows, columns = form.grid or (0, 0)
     geometry = ArrayGeometry(
-        shape=(n_slots, N_CHANNELS, side, side),
-        chunk=(ROW_GROUP_SAMPLES, 1, side, side),
-        shard=(SHARD_SAMPLES, N_CHANNELS, side, side),
-        dtype=np.dtype("int16" if options.exact else "int8"),
+        shape=(n_slots, len(form.channels), rows, columns),
+        chunk=(ROW_GROUP_SAMPLES, 1, rows, columns),
+        shard=(SHARD_SAMPLES, len(form.channels), rows, columns),
+        dtype=form.dtype,
         group_axis=0,
     )
     return {COEFFICIENTS: geometry}

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import glob
 import json
+import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,23 +20,32 @@ from typing import Final
 import numpy as np
 
 from freqcache import __version__
+from freqcache.building.files import FileSource
 from freqcache.building.finish import write_root, write_split
-from freqcache.building.journal import Journal
+from freqcache.building.form import StoreForm
+from freqcache.building.journal import Journal, refuse_taken
+from freqcache.building.making import Shards, check_workers, make_shards, resumable
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
-from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, layout, plan_split, scan_files
-from freqcache.building.shard import ShardRecord, ShardTask, build_shard, is_done
-from freqcache.errors import BuildError
+from freqcache.building.placing import keep_apart, place_of
+from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, plan_split, scan_files
+from freqcache.errors import NoSamplesError
+from freqcache.interruption import going_on
 from freqcache.progress import progress
-from freqcache.sources import SourceReader, SourceTree, list_source
+from freqcache.sources import Item, SourceFile, SourceReader, SourceTree, list_source
+from freqcache.sources.items import spool_items
+from freqcache.sources.spool import Spool, spooled
 from freqcache.store.durable import write_durably
-from freqcache.workers import Pool, WorkerDiedError
+from freqcache.workers import Pool
 from freqcache_formats.layout import Origin
 
 _SCAN_BATCH: Final = 64
+_WHY_NOT_INSIDE: Final = "a store there would be taken for a class"
+
+_log = logging.getLogger("freqcache")
 
 
 def build(
-    source: str | Path,
+    source: str | os.PathLike[str] | Iterable[Item],
     out: str | Path,
     options: BuildOptions | None = None,
     *,
@@ -43,12 +53,14 @@ def build(
     overwrite: bool = False,
     quiet: bool = False,
 ) -> BuildReport:
-    """Build a cache from a folder of images.
+    """Build a cache from images.
 
     Parameters
     ----------
-    source : path
-        A folder of class folders, or of train/ and val/ (test/) with class folders.
+    source : path or iterable of Item
+        A folder of class folders, or of train/ and val/ (test/) with class folders; a manifest, WebDataset tars,
+        Parquet files, or a dataset that ``save_to_disk`` wrote. Or items, which are consumed once and copied beside the
+        store while the build lasts.
     out : path
         The store to make. An unfinished build of the same files with the same options is finished.
     options : BuildOptions, optional
@@ -71,65 +83,113 @@ def build(
         If the build cannot start or finish; nothing half-made can be taken for a store.
     """
     options = options or BuildOptions()
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    if workers < 1:
-        msg = f"workers: expected at least 1, found {workers}"
-        raise BuildError(msg)
-    began = time.perf_counter()
-    tree = list_source(source)
-    out = _place(out, tree.root)
-    with Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal, Pool(workers) as pool:
-        try:
-            plans, refused = _plan(tree, options, pool, quiet)
-            if not plans:
-                raise _nothing_left(journal, refused, tree)
-            journal.keep_shards_of(layout(plans))
-            tasks = [task for plan in plans for task in _tasks(tree.reader, journal, plan, options)]
-            done = {task.record for task in tasks if is_done(task)}
-            todo = [task for task in tasks if task.record not in done]
-            with progress(sum(task.n_slots for task in todo), "building", quiet=quiet) as bar:
-                for slots in pool.run(build_shard, todo):
-                    bar.update(slots)
-            return _finish(journal, tree, plans, tasks, refused, options, (began, len(done), todo))
-        except WorkerDiedError as error:
-            msg = f"{out}: a worker process died (killed, or out of memory); the same command goes on from here"
-            raise BuildError(msg) from error
-        except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            msg = f"{out}: {error.strerror or error}{where}; the same command goes on from here"
-            raise BuildError(msg) from error
+    workers = check_workers(workers)
+    clock = _Clock()
+    out = place_of(out)
+    with Spool(out) as spool:
+        if isinstance(source, (str, os.PathLike)):
+            tree = list_source(source)
+            keep_apart(out, tree.root, _WHY_NOT_INSIDE)
+        else:
+            refuse_taken(out, overwrite=overwrite)  # before hours of spooling
+            tree = spool_items(source, spool, quiet=quiet)
+        clock.ends("listing")
+        return _build(tree, out, options, spool, clock, workers=workers, overwrite=overwrite, quiet=quiet)
 
 
-def _place(out: str | Path, source: Path) -> Path:
-    """Return where the store will stand, after checking that this does not touch its source."""
-    if not str(out):
-        msg = "the store is an empty name; expected a path"
-        raise BuildError(msg)
-    out = Path(out)
-    try:
-        resolved, root = out.resolve(), source.resolve()
-    except (OSError, RuntimeError) as error:  # a loop of links
-        msg = f"{out}: cannot be resolved: {error}"
-        raise BuildError(msg) from error
-    if root.is_relative_to(resolved):
-        msg = f"{out}: the store would replace its own source {source}"
-        raise BuildError(msg)
-    if resolved.is_relative_to(root):
-        msg = f"{out}: lies inside its own source {source}; a store there would be taken for a class"
-        raise BuildError(msg)
-    return resolved if out.is_symlink() or not out.name else out
+def build_tree(
+    tree: SourceTree,
+    out: str | Path,
+    options: BuildOptions | None = None,
+    *,
+    workers: int | None = None,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> BuildReport:
+    """Build a cache from files that are listed already: all of a source, or some of it.
+
+    Parameters
+    ----------
+    tree : SourceTree
+        The files, and what reads them.
+    out, options, workers, overwrite, quiet
+        As for :func:`build`.
+
+    Raises
+    ------
+    NoSamplesError
+        If none of the files could be used.
+    BuildError
+        If the build cannot start or finish; nothing half-made can be taken for a store.
+    """
+    workers = check_workers(workers)
+    clock = _Clock()
+    out = place_of(out)
+    keep_apart(out, tree.root, _WHY_NOT_INSIDE)
+    with Spool(out) as spool:
+        return _build(
+            tree, out, options or BuildOptions(), spool, clock, workers=workers, overwrite=overwrite, quiet=quiet
+        )
+
+
+def _build(
+    tree: SourceTree,
+    out: Path,
+    options: BuildOptions,
+    spool: Spool,
+    clock: _Clock,
+    *,
+    workers: int,
+    overwrite: bool,
+    quiet: bool,
+) -> BuildReport:
+    with (
+        going_on("the same command goes on from here"),
+        Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal,
+        Pool(workers) as pool,
+        resumable(out),
+    ):
+        if tree.sequential:
+            tree = spooled(tree, spool, quiet=quiet)
+        form = StoreForm.of_build(options)
+        plans, refused = _plan(tree, options, form, pool, quiet)
+        if not plans:
+            raise _nothing_left(journal, refused, tree)
+        clock.ends("headers")
+        samples = FileSource(reader=tree.reader, options=options)
+        shards = make_shards(journal, pool, plans, samples, form, "building", quiet=quiet)
+        clock.ends("shards")
+        return _finish(journal, tree, plans, shards, refused, options, clock)
+
+
+class _Clock:
+    """Seconds of each stage of a build, one after the other."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        self._began = self._last = time.perf_counter()
+
+    def ends(self, stage: str) -> None:
+        """Note that a stage is over."""
+        now = time.perf_counter()
+        self.stages[stage], self._last = now - self._last, now
+
+    @property
+    def total(self) -> float:
+        """Seconds from the first stage's begin to the last one's end."""
+        return self._last - self._began
 
 
 def _plan(
-    tree: SourceTree, options: BuildOptions, pool: Pool, quiet: bool
+    tree: SourceTree, options: BuildOptions, form: StoreForm, pool: Pool, quiet: bool
 ) -> tuple[list[SplitPlan], list[LedgerEntry]]:
     """Read every header; return the plans of the splits, and the files refused already."""
-    files = [(split, file) for split, entries in tree.splits.items() for file in entries]
+    files = [(split, file) for split, listed in tree.splits.items() for file in listed]
     batches = [range(start, min(start + _SCAN_BATCH, len(files))) for start in range(0, len(files), _SCAN_BATCH)]
-    paths = [[files[i][1].path for i in batch] for batch in batches]
+    entries = [[files[i][1] for i in batch] for batch in batches]
     scans: dict[int, Scan] = {}
     with progress(len(files), "reading headers", quiet=quiet) as bar:
-        numbered = list(enumerate(paths))
+        numbered = list(enumerate(entries))
         for number, results in pool.run(partial(_scan, tree.reader, options), numbered):
             scans.update(zip(batches[number], results, strict=True))
             bar.update(len(results))
@@ -140,55 +200,49 @@ def _plan(
         if isinstance(scan, str):
             refused.append(LedgerEntry(path=file.path, split=split, reason=scan))
         else:
-            slots[split].append(Slot(file=file, blocks=scan))
-    return [plan_split(split, entries, options) for split, entries in slots.items() if entries], refused
+            slots[split].append(Slot(path=file.path, label=file.label, blocks=scan, file=file))
+    seed = options.seed if options.shuffle else None
+    return [plan_split(split, planned, form, seed) for split, planned in slots.items() if planned], refused
 
 
-def _scan(reader: SourceReader, options: BuildOptions, batch: tuple[int, Sequence[str]]) -> tuple[int, list[Scan]]:
-    number, paths = batch
-    return number, scan_files(reader, paths, options.per_sample)
-
-
-def _tasks(reader: SourceReader, journal: Journal, plan: SplitPlan, options: BuildOptions) -> Iterator[ShardTask]:
-    for number in range(plan.n_shards):
-        yield ShardTask(
-            reader=reader,
-            store=journal.store,
-            record=journal.record(plan.name, number),
-            split=plan.name,
-            number=number,
-            groups=plan.shard_groups(number),
-            arrays=plan.arrays,
-            options=options,
-        )
+def _scan(
+    reader: SourceReader, options: BuildOptions, batch: tuple[int, Sequence[SourceFile]]
+) -> tuple[int, list[Scan]]:
+    number, files = batch
+    return number, scan_files(reader, files, options.per_sample)
 
 
 def _finish(
     journal: Journal,
     tree: SourceTree,
     plans: Sequence[SplitPlan],
-    tasks: Sequence[ShardTask],
+    shards: Shards,
     refused: Iterable[LedgerEntry],
     options: BuildOptions,
-    run: tuple[float, int, Sequence[ShardTask]],
+    clock: _Clock,
 ) -> BuildReport:
     """Write what the shards do not hold, and report."""
-    began, n_resumed, todo = run
-    records = {task.record: ShardRecord.read(task.record) for task in tasks}
-    failures = [*refused, *(entry for record in records.values() for entry in record.failures)]
-    origins = np.concatenate([record.samples["origin"] for record in records.values()])
+    records = shards.records()
+    every = [record for of_split in records.values() for record in of_split]
+    failures = [*refused, *(entry for record in every for entry in record.failures)]
+    origins = np.concatenate([record.samples["origin"] for record in every])
     if np.all(origins == Origin.ABSENT):
         raise _nothing_left(journal, failures, tree)
     digests, samples = {}, {}
     for plan in plans:
-        mine = [records[task.record] for task in tasks if task.split == plan.name]
+        mine = records[plan.name]
         samples[plan.name] = sum(int(np.count_nonzero(r.samples["origin"] != Origin.ABSENT)) for r in mine)
-        digests[plan.name] = write_split(journal.store, plan, mine, options)
+        digests[plan.name] = write_split(journal.store, plan, mine, shards.form)
     failures = _in_listing_order(failures, tree)
     ledger = _write_ledger(journal.store, failures)
-    write_root(journal.store, digests, tree.classes, options, f"freqcache {__version__}")
+    write_root(journal.store, digests, tree.classes, shards.form, options.to_dict(), f"freqcache {__version__}")
     journal.finish()
-    bytes_in = sum(int(record.samples["source_bytes"].sum()) for record in records.values())
+    bytes_in = sum(int(record.samples["source_bytes"].sum()) for record in every)
+    clock.ends("finish")
+    for entry in failures:
+        _log.info("%s %s: %s", "kept" if entry.kept else "left out", entry.path, entry.reason)
+    for stage, seconds in clock.stages.items():
+        _log.info("%s took %.2f s", stage, seconds)
     return BuildReport(
         path=journal.store,
         splits=samples,
@@ -198,22 +252,23 @@ def _finish(
         ledger=ledger,
         ignored=tree.ignored,
         empty_folders=tree.empty_folders,
-        saturated=sum(record.saturated for record in records.values()),
+        saturated=sum(record.saturated for record in every),
         bytes_in=bytes_in,
         bytes_out=sum(path.stat().st_size for path in journal.store.rglob("*") if path.is_file()),
-        seconds=time.perf_counter() - began,
-        n_resumed=n_resumed,
-        n_read=sum(task.n_slots for task in todo),
+        seconds=clock.total,
+        stages=clock.stages,
+        n_resumed=shards.n_resumed,
+        n_read=shards.n_read,
     )
 
 
-def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: SourceTree) -> BuildError:
+def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: SourceTree) -> NoSamplesError:
     """Clear away a build in which every file failed, and return the error that says so."""
     failures = _in_listing_order(failures, tree)
     ledger = _write_ledger(journal.store, failures)
     journal.discard()
     first = failures[0]
-    return BuildError(
+    return NoSamplesError(
         f"{tree.root}: none of its {tree.n_files} files could be used; the first: {first.path}: {first.reason} "
         f"(all of them: {ledger})"
     )

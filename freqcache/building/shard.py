@@ -1,8 +1,9 @@
-"""One shard of a split, from files to finished shard files: the unit of work of a build.
+"""One shard of a split, from samples to finished shard files: the unit of work of a build and of a rewrite.
 
-The task is idempotent and needs nothing but its description: it reads its files, fills one row group at a time,
-writes each coefficient array's shard, and last its *record*, which marks it done. Records (``.npz`` files) hold the
-per-sample values that the end of the build gathers.
+The task is idempotent and needs nothing but its description: it takes its samples from their source, fills one row
+group at a time, writes each coefficient array's shard, and last its *record*, which marks it done. Records (``.npz``
+files) hold the per-sample values that the end of the build gathers. Where samples come from is a
+:class:`SampleSource`'s affair: :mod:`freqcache.building.files` or :mod:`freqcache.rewriting.source`.
 """
 
 from __future__ import annotations
@@ -10,46 +11,69 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
-from freqcache.building.options import BuildOptions, LedgerEntry
-from freqcache.building.plan import Slot, end_if_damaged
-from freqcache.errors import SourceError
-from freqcache.extraction import Sample, extract
-from freqcache.quantization import fixed_steps, quantize_fixed
-from freqcache.resampling.planes import to_fixed_grid
-from freqcache.sources import SourceReader
+from freqcache.building.form import StoreForm
+from freqcache.building.options import LedgerEntry
+from freqcache.building.plan import Slot
 from freqcache.statistics import Accumulator
-from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
 from freqcache.store.durable import write_durably
 from freqcache.store.encoding import ChunkEncoder
 from freqcache.store.shards import ShardWriter
-from freqcache_formats.channels import N_CHANNELS, N_FREQUENCIES
 from freqcache_formats.layout import (
     COEFFICIENTS,
     COLUMNS,
     DIGEST_BYTES,
     FIXED_DTYPES,
     NATIVE_FILL,
-    NATIVE_SAMPLE_ARRAYS,
-    SAMPLE_ARRAYS,
     Origin,
+    per_slot_arrays,
 )
 
 SHARD_FILES: Final = ("shard_digest", "shard_bytes")
 """Arrays of a split that describe its shard files."""
 
 Buffers = dict[str, npt.NDArray[Any]]
+Part = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+"""Quantized coefficients (channels, block_rows, block_cols) and their steps (channels)."""
 
-_INT16_LIMIT: Final = 32767
-"""Largest magnitude of an exact fixed cache; -32768 is the fill value. Only absurd tables reach it."""
+
+@dataclass(frozen=True, kw_only=True)
+class SlotContent:
+    """What goes into one slot.
+
+    Attributes
+    ----------
+    parts : dict of str to Part
+        By coefficient array, all of its stored channels; empty where the slot stays absent. A component without blocks
+        may be left out.
+    values : dict of str to value
+        Of the per-sample arrays, but ``offset``; what is not there stays zero.
+    failures : tuple of LedgerEntry
+        Why it is absent, or was kept in spite of damage.
+    saturated : int
+        Values that had to be clipped.
+    """
+
+    parts: dict[str, Part] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    failures: tuple[LedgerEntry, ...] = ()
+    saturated: int = 0
+
+
+class SampleSource(Protocol):
+    """Gives the samples of a shard. Picklable: worker processes read too."""
+
+    def contents(self, task: ShardTask) -> Iterator[SlotContent]:
+        """Yield what goes into each slot of a shard, in order; each is used before the next is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +82,8 @@ class ShardTask:
 
     Attributes
     ----------
-    reader : SourceReader
-        Gives the bytes of the files.
+    source : SampleSource
+        Gives the samples.
     store : Path
         Under construction.
     record : Path
@@ -72,18 +96,18 @@ class ShardTask:
         Its row groups.
     arrays : dict of str to ArrayGeometry
         The split's coefficient arrays.
-    options : BuildOptions
-        What decides the bytes.
+    form : StoreForm
+        What they are like.
     """
 
-    reader: SourceReader
+    source: SampleSource
     store: Path
     record: Path
     split: str
     number: int
     groups: tuple[tuple[Slot, ...], ...]
     arrays: dict[str, ArrayGeometry]
-    options: BuildOptions
+    form: StoreForm
 
     @property
     def n_slots(self) -> int:
@@ -99,7 +123,7 @@ class ShardRecord:
     ----------
     samples : dict of str to array
         Per-slot values of every per-sample array.
-    statistics : (9, 192) float64
+    statistics : (9, channels) float64
         Of :class:`freqcache.statistics.Accumulator`.
     files : dict of str to (arrays, ...) array
         What the split's arrays ``shard_digest`` and ``shard_bytes`` say of this shard's files, in the order of the
@@ -177,19 +201,21 @@ def build_shard(task: ShardTask) -> int:
     ------
     BuildError
         If a file is damaged and the options say that this ends the build.
+    StoreError
+        If a store that is rewritten is damaged.
     OSError
         If the store cannot be written.
     """
-    codec = ChunkCodec(name="blosc" if task.options.size is None else "zstd", level=task.options.level)
     writers = {
         name: ShardWriter(task.store / task.split / name / geometry.shard_key(task.number), geometry.chunks_per_shard)
         for name, geometry in task.arrays.items()
     }
     shard = _Shard(task)
-    encoder = ChunkEncoder(codec)
+    encoder = ChunkEncoder(task.form.codec)
+    contents = task.source.contents(task)
     try:
         for group, slots in enumerate(task.groups):
-            for name, buffer in shard.fill(group, slots).items():
+            for name, buffer in shard.fill(group, islice(contents, len(slots))).items():
                 numbers = task.arrays[name].inner_index(group, np.arange(len(buffer)))
                 writers[name].append(numbers, *encoder.encode(buffer))
         finished = [writer.finish() for writer in writers.values()]
@@ -212,37 +238,44 @@ class _Shard:
 
     def __init__(self, task: ShardTask) -> None:
         self._task = task
-        layouts = SAMPLE_ARRAYS | (NATIVE_SAMPLE_ARRAYS if task.options.size is None else {})
         self._samples = {
-            name: np.zeros((task.n_slots, *layout.shape), dtype=layout.dtype) for name, layout in layouts.items()
+            name: np.zeros((task.n_slots, *layout.shape), dtype=layout.dtype)
+            for name, layout in per_slot_arrays(task.form.kind).items()
         }
         self._samples["label"][:] = -1
         self._samples["origin"][:] = Origin.ABSENT
-        self._statistics = Accumulator()
+        self._statistics = Accumulator(len(task.form.channels))
         self._failures: list[LedgerEntry] = []
         self._saturated = 0
         self._next = 0
+        self._rows = task.form.rows
         self._buffers = self._new_buffers()
 
-    def fill(self, group: int, slots: tuple[Slot, ...]) -> Buffers:
+    def fill(self, group: int, contents: Iterable[SlotContent]) -> Buffers:
         """Return the row group's values: of each array, a buffer with the channel first, used again for the next."""
-        used, empty = [0, 0, 0], set(range(len(slots)))
-        for position, slot in enumerate(slots):
+        used = dict.fromkeys(self._buffers, 0)
+        covered = []
+        for position, content in enumerate(contents):
             number, self._next = self._next, self._next + 1
-            sample = self._extract(slot, number)
-            if sample is None:
-                continue
-            if self._task.options.size is None:
-                self._place_native(sample, number, group, used)
-            else:
-                self._place_fixed(sample, position)
-                empty.remove(position)
-            self._describe(sample, slot, number)
+            for name, value in content.values.items():
+                self._samples[name][number] = value
+            self._failures += content.failures
+            self._saturated += content.saturated
+            if content.parts:
+                covered.append(position)
+            for name, (coefficients, steps) in content.parts.items():
+                size = coefficients[0].size
+                if name == COEFFICIENTS:
+                    used[name] = position * size
+                elif size:
+                    self._place(number, group, name, used[name])
+                self._statistics.add(self._rows[name].start, coefficients, steps, self._buffers[name], used[name])
+                used[name] += size
         for name, buffer in self._buffers.items():  # what no sample covers
             if name == COEFFICIENTS:
-                buffer[:, [*empty, *range(len(slots), buffer.shape[1])]] = FIXED_DTYPES[buffer.dtype.name]
+                buffer[:, np.setdiff1d(np.arange(buffer.shape[1]), covered)] = FIXED_DTYPES[buffer.dtype.name]
             else:
-                buffer[:, used[COLUMNS.index(name)] :] = NATIVE_FILL
+                buffer[:, used[name] :] = NATIVE_FILL
         return self._buffers
 
     def record(self, files: dict[str, npt.NDArray[Any]]) -> ShardRecord:
@@ -256,82 +289,15 @@ class _Shard:
         )
 
     def _new_buffers(self) -> Buffers:
-        arrays = self._task.arrays
-        if self._task.options.size is None:
-            return {name: np.empty((N_FREQUENCIES, a.chunk[1]), dtype=a.dtype) for name, a in arrays.items()}
-        geometry = arrays[COEFFICIENTS]
-        shape = (N_CHANNELS, geometry.chunk[0], *geometry.chunk[2:])
-        return {COEFFICIENTS: np.empty(shape, dtype=geometry.dtype)}
+        buffers = {}
+        for name, rows in self._rows.items():
+            geometry = self._task.arrays[name]
+            along = geometry.chunk[1:] if name != COEFFICIENTS else (geometry.chunk[0], *geometry.chunk[2:])
+            buffers[name] = np.empty((len(rows), *along), dtype=geometry.dtype)
+        return buffers
 
-    def _extract(self, slot: Slot, number: int) -> Sample | None:
-        """Return the slot's sample, or None after an entry in the ledger."""
-        options = self._task.options
-        try:
-            data = self._task.reader.read(slot.file.path)
-        except SourceError as error:
-            self._enter(slot, str(error))
-            return None
-        self._samples["source_bytes"][number] = len(data)
-        digest = xxhash.xxh3_128_digest(data)
-        self._samples["source_digest"][number] = np.frombuffer(digest, dtype=np.uint8)
-        try:
-            sample = extract(data, options.per_sample)
-        except SourceError as error:
-            end_if_damaged(slot.file.path, error, options.per_sample)
-            self._enter(slot, str(error))
-            return None
-        if options.size is None and sample.block_counts != slot.blocks:
-            self._enter(slot, f"its header promised {slot.blocks} blocks, its data gave {sample.block_counts}")
-            return None
-        if sample.warnings:
-            self._enter(slot, "; ".join(sample.warnings), kept=True)
-        return sample
-
-    def _enter(self, slot: Slot, reason: str, *, kept: bool = False) -> None:
-        """Enter a file into the ledger."""
-        entry = LedgerEntry(path=slot.file.path, split=self._task.split, reason=reason, kept=kept)
-        self._failures.append(entry)
-
-    def _place_native(self, sample: Sample, number: int, group: int, used: list[int]) -> None:
-        """Append the sample's blocks to the row group's columns and say where they lie."""
-        first_group = self._task.number * self._task.arrays[COLUMNS[0]].groups_per_shard
-        for component, (name, part) in enumerate(zip(COLUMNS, sample.components, strict=False)):
-            length = self._task.arrays[name].chunk[1]
-            self._samples["offset"][number, component] = (first_group + group) * length + used[component]
-            self._samples["blocks"][number, component] = part.coefficients.shape[1:]
-            self._samples["quantization"][number, component] = part.quantization
-            first = component * N_FREQUENCIES
-            self._statistics.add(first, part.coefficients, part.quantization, self._buffers[name], used[component])
-            used[component] += part.coefficients[0].size
-
-    def _place_fixed(self, sample: Sample, position: int) -> None:
-        """Resize, crop and quantize the sample into its row of the row group."""
-        options = self._task.options
-        absent = len(COLUMNS) - len(sample.components)
-        planes = (*(part.coefficients for part in sample.components), *([None] * absent))
-        tables = (*(part.quantization for part in sample.components), *([None] * absent))
-        sampling = [*((part.h, part.v) for part in sample.components), *([(0, 0)] * absent)]
-        dense = to_fixed_grid(planes, sampling, sample.width, sample.height, options.size or 0, tables)
-        coefficients: npt.NDArray[Any]
-        if options.exact:
-            steps = np.ones(N_CHANNELS, dtype=np.float32)
-            rounded = np.rint(dense)
-            coefficients = np.clip(rounded, -_INT16_LIMIT, _INT16_LIMIT).astype(np.int16)
-            saturated = int(np.count_nonzero(coefficients != rounded))
-        else:
-            steps = fixed_steps()
-            coefficients, saturated = quantize_fixed(dense, steps)
-        self._saturated += saturated
-        self._statistics.add(0, coefficients, steps, self._buffers[COEFFICIENTS], position * coefficients[0].size)
-
-    def _describe(self, sample: Sample, slot: Slot, number: int) -> None:
-        values = self._samples
-        values["label"][number] = slot.file.label
-        values["width"][number], values["height"][number] = sample.width, sample.height
-        values["source_width"][number] = sample.source_width
-        values["source_height"][number] = sample.source_height
-        for component, part in enumerate(sample.components):
-            values["sampling"][number, component] = part.h, part.v
-        values["orientation"][number] = sample.orientation
-        fixed = self._task.options.size is not None and sample.origin is Origin.EXTRACTED
-        values["origin"][number] = Origin.REDUCED if fixed else sample.origin
+    def _place(self, number: int, group: int, name: str, first: int) -> None:
+        """Say where a native sample's blocks lie in a column."""
+        geometry = self._task.arrays[name]
+        row_group = self._task.number * geometry.groups_per_shard + group
+        self._samples["offset"][number, COLUMNS.index(name)] = row_group * geometry.chunk[1] + first

@@ -1,7 +1,8 @@
-"""Reads the quantized DCT coefficients of JPEG files.
+"""Reads the quantized DCT coefficients of JPEG files, and writes them (:mod:`freqcache.jpeg.writer`).
 
 An own entropy decoder for baseline, extended sequential (8-bit) and progressive Huffman-coded JPEG (ITU-T T.81),
-compiled by Numba. It makes no pixels, and knows nothing of caches: see :mod:`freqcache.extraction`.
+and an encoder for the first two, compiled by Numba. They make no pixels, and know nothing of caches: see
+:mod:`freqcache.extraction` and :mod:`freqcache.exporting`.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ class CacheProfile:
     size : int or None
         Side in pixels that samples of a native cache are brought to.
     mean, std : (192,) float64
-        Of the dequantized coefficients, at `size`; NaN for channels of which there is none (images without chroma).
+        Of the dequantized coefficients, at `size`; NaN for channels of which there is none: images without chroma, or a
+        channel that is not stored.
     channel_bytes : (192,) float64
         Stored bytes per image of each channel.
     reads : callable
@@ -134,7 +135,8 @@ def read_profile(path: str, *, split: str | None = None, size: int | None = None
         missing = statistics.count == 0
         mean, std = (np.where(missing, np.nan, part) for part in (statistics.mean, statistics.std))
     else:
-        mean, std = measure(dataset.read_batch, len(dataset), CentreCrop(size=size), dataset.channels)
+        measured = measure(dataset.read_batch, len(dataset), CentreCrop(size=size), dataset.channels)
+        mean, std = (spread_out(dataset.channels.indices, part) for part in measured)
 
         def reads(mask: ChannelMask) -> ChannelMask:
             return FrequencyDataset(path, split=dataset.split, channels=mask, size=size).source_channels

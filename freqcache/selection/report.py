@@ -5,8 +5,7 @@ Getting there, from a run or a cache, is :func:`freqcache.training.select.choose
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,12 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache.errors import TrainingError
-from freqcache.plotting import HeatRow, check_heatmap
+from freqcache.plotting.heatmaps import HeatRow
+from freqcache.plotting.style import check_picture
 from freqcache.selection.agreement import Agreement, Correlation, rank_correlation
 from freqcache.selection.cuts import Selection
 from freqcache.selection.probabilities import ChannelProbabilities
 from freqcache.selection.profile import CacheProfile
 from freqcache.selection.rankings import Ranking, frequency_index
+from freqcache.targets import check_target
 from freqcache_formats.mask import ChannelMask
 
 Float = npt.NDArray[np.float64]
@@ -82,7 +83,7 @@ class ChannelChoice:
         }
 
     def heat_rows(self) -> list[HeatRow]:
-        """Return what to draw: the ranking, and beside it the energy and the deviation after normalization."""
+        """Return what to draw, the mask outlined: the ranking, the energy and the deviation after normalization."""
         rho = {correlation.name: _in_words(correlation, self.ranking.name) for correlation in self.correlations}
         rows = []
         name, values = self.ranking.name, self.ranking.values
@@ -93,7 +94,7 @@ class ChannelChoice:
         if self.normalized is not None:
             title = f"deviation after the run's normalization{rho.get(_AFTER, '')}"
             rows.append(HeatRow(values=self.normalized[1], title=title, label="standard deviation"))
-        return rows
+        return [replace(row, selected=self.selection.mask) for row in rows]
 
 
 def _in_words(correlation: Correlation, name: str) -> str:
@@ -131,17 +132,11 @@ def check_targets(mask: Path, *others: Path, heatmap: Path | None = None) -> Non
     Raises
     ------
     TrainingError
-        If a folder is missing or not writable, a folder stands in the way, or no heat map could be drawn.
+        If a folder is missing or not writable, or a folder stands in the way.
+    MissingPlotExtra, PlotError
+        If no heat map could be drawn.
     """
-    for path in (mask, *others, *(() if heatmap is None else (heatmap,))):
-        if not path.parent.is_dir():
-            msg = f"{path.parent}: no such folder to write {path.name} to"
-            raise TrainingError(msg)
-        if path.is_dir():
-            msg = f"{path}: is a folder; name a file to write"
-            raise TrainingError(msg)
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            msg = f"{path}: cannot be written: no permission"
-            raise TrainingError(msg)
+    for path in (mask, *others):
+        check_target(path, TrainingError)
     if heatmap is not None:
-        check_heatmap(heatmap)
+        check_picture(heatmap)

@@ -15,16 +15,7 @@ from typing import Final
 
 from freqcache.errors import BuildError
 from freqcache.sources.files import read_file
-from freqcache.sources.tree import SPLITS, UNSPLIT, SourceFile, SourceTree
-
-SPLIT_FOLDERS: Final[dict[str, str]] = {
-    "train": "train",
-    "val": "val",
-    "validation": "val",
-    "valid": "val",
-    "test": "test",
-}
-"""Folder names that mean a split, and the split they mean."""
+from freqcache.sources.tree import SPLIT_NAMES, SPLITS, UNSPLIT, SourceFile, SourceTree
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
@@ -39,9 +30,9 @@ class FolderReader:
 
     root: Path
 
-    def read(self, path: str, length: int = -1) -> bytes:
+    def read(self, file: SourceFile, length: int = -1) -> bytes:
         """Return a file's bytes, or the first `length` of them."""
-        return read_file(f"{self.root}/{path}", length)
+        return read_file(f"{self.root}/{file.path}", length)
 
 
 def list_folder(root: str | Path) -> SourceTree:
@@ -72,7 +63,7 @@ def list_folder(root: str | Path) -> SourceTree:
 
 def _list(root: Path) -> SourceTree:
     bases = _split_folders(root)
-    folders = sorted({folder.name for base in bases.values() for folder in _subfolders(base)})
+    folders = sorted({folder.name for base in bases.values() for folder in subfolders(base)})
     if not folders:
         found = "it is empty" if not any(root.iterdir()) else "it has no class folders"
         msg = f"{root}: {found}; expected class folders, or train/ and val/ with class folders"
@@ -80,7 +71,7 @@ def _list(root: Path) -> SourceTree:
     ignored = sum(path.is_file() for base in {root, *bases.values()} for path in base.iterdir())
     found_files: dict[str, list[tuple[str, Path]]] = {}
     for split, base in bases.items():
-        for folder in _subfolders(base):
+        for folder in subfolders(base):
             for path in _walk(folder):
                 if path.suffix.lower() in IMAGE_SUFFIXES:
                     found_files.setdefault(split, []).append((folder.name, path))
@@ -106,10 +97,10 @@ def _list(root: Path) -> SourceTree:
 
 def _split_folders(root: Path) -> dict[str, Path]:
     """Return the folder of each split; the root itself where its folders are classes."""
-    folders = _subfolders(root)
-    named = [folder for folder in folders if folder.name.lower() in SPLIT_FOLDERS]
+    folders = subfolders(root)
+    named = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
     # A class may be called "test": a split folder is one that holds folders.
-    if not any(_subfolders(folder) for folder in named):
+    if not any(subfolders(folder) for folder in named):
         return {UNSPLIT: root}
     others = [folder.name for folder in folders if folder not in named]
     if others:
@@ -118,7 +109,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
         raise BuildError(msg)
     bases: dict[str, Path] = {}
     for split in SPLITS:
-        mine = [folder for folder in named if SPLIT_FOLDERS[folder.name.lower()] == split]
+        mine = [folder for folder in named if SPLIT_NAMES[folder.name.lower()] == split]
         if len(mine) > 1:
             msg = f"{root}: {' and '.join(f'{folder.name}/' for folder in mine)} both mean the split {split!r}"
             raise BuildError(msg)
@@ -136,7 +127,8 @@ def _describe(path: Path, root: Path, label: int) -> SourceFile:
     return SourceFile(path=path.relative_to(root).as_posix(), label=label, size=size, mtime_ns=mtime_ns)
 
 
-def _subfolders(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders in a folder that are not hidden, sorted."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 

@@ -8,6 +8,7 @@ are read here without zarr. Coefficients are :mod:`freqcache.store.columns`'s.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,84 @@ from freqcache.store.codecs import ChunkCodec
 from freqcache.store.places import Place
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SmallArray:
+    """An array that is small beside the coefficients: its form, and its chunks one by one.
+
+    Attributes
+    ----------
+    place : Place
+        Its folder.
+    dtype : str
+        Of the elements.
+    shape, chunk : tuple of int
+        Of the array and of each of its chunks, which are cut along the first axis only.
+    codec : ChunkCodec
+        Of the chunks.
+    """
+
+    place: Place
+    dtype: str
+    shape: tuple[int, ...]
+    chunk: tuple[int, ...]
+    codec: ChunkCodec
+
+    def chunk_keys(self) -> list[str]:
+        """Return the path of each chunk inside the array."""
+        rest = [0] * (len(self.shape) - 1)
+        return ["/".join(map(str, ("c", number, *rest))) for number in range(-(-self.shape[0] // self.chunk[0]))]
+
+    def decode(self, key: str, stored: bytes, values: npt.NDArray[Any]) -> None:
+        """Decode a chunk into the part of the whole array `values` that it is of.
+
+        Raises
+        ------
+        StoreError
+            If it is damaged.
+        """
+        start = int(key.split("/")[1]) * self.chunk[0]
+        part = np.empty(self.chunk, dtype=self.dtype)
+        try:
+            self.codec.decode_into(stored, part)
+        except StoreError as error:
+            msg = f"{self.place}/{key}: {error}"
+            raise StoreError(msg) from error
+        values[start : start + self.chunk[0]] = part[: self.shape[0] - start]
+
+
 def read_array(place: Place, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Return a whole array.
+    """Return a whole array: parameters and errors of :func:`open_array`.
+
+    Raises
+    ------
+    StoreError
+        If a chunk is missing or damaged, too.
+    """
+    array = open_array(place, dtype, shape)
+    values = empty(array)
+    for key in array.chunk_keys():
+        array.decode(key, place.read(key), values)
+    return values
+
+
+def empty(array: SmallArray) -> npt.NDArray[Any]:
+    """Return memory for a whole array and make sure that there is some for a chunk.
+
+    Raises
+    ------
+    StoreError
+        If there is not.
+    """
+    try:
+        values, _ = np.empty(array.shape, dtype=array.dtype), np.empty(array.chunk, dtype=array.dtype)
+    except (MemoryError, ValueError) as error:
+        msg = f"{array.place}: no memory for {array.dtype} of shape {array.shape} in chunks of {array.chunk}"
+        raise StoreError(msg) from error
+    return values
+
+
+def open_array(place: Place, dtype: str, shape: tuple[int, ...]) -> SmallArray:
+    """Return the form of an array.
 
     Parameters
     ----------
@@ -33,7 +110,7 @@ def read_array(place: Place, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[
     Raises
     ------
     StoreError
-        If its metadata are not as expected, or a chunk is missing or damaged.
+        If its metadata are not as expected.
     """
     try:
         document = json.loads(place.read("zarr.json"))
@@ -52,18 +129,4 @@ def read_array(place: Place, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[
     if len(chunk) != len(found) or type(chunk[0]) is not int or chunk[0] < 1 or chunk[1:] != found[1:]:
         msg = f"{place}: expected chunks along the first axis only, found {chunk} of {found}"
         raise StoreError(msg)
-    try:
-        values, part = np.empty(found, dtype=dtype), np.empty(chunk, dtype=dtype)
-    except (MemoryError, ValueError) as error:
-        msg = f"{place}: no memory for {dtype} of shape {found} in chunks of {chunk}"
-        raise StoreError(msg) from error
-    for number, start in enumerate(range(0, found[0], chunk[0])):
-        key = "/".join(map(str, ("c", number, *([0] * (len(found) - 1)))))
-        stored = place.read(key)
-        try:
-            codec.decode_into(stored, part)
-        except StoreError as error:
-            msg = f"{place}/{key}: {error}"
-            raise StoreError(msg) from error
-        values[start : start + chunk[0]] = part[: found[0] - start]
-    return values
+    return SmallArray(place=place, dtype=dtype, shape=found, chunk=chunk, codec=codec)

@@ -1,7 +1,8 @@
 """One coefficient array of a store: its geometry from ``zarr.json``, its shards, its chunks.
 
 Every coefficient array of the format is an array of *(channel, row group)* chunks: ``y``, ``cb`` and ``cr`` are
-(64, blocks) with chunks (1, length); ``coefficients`` is (slots, 192, rows, cols) with chunks (16, 1, rows, cols).
+(frequencies, blocks) with chunks (1, length); ``coefficients`` is (slots, channels, rows, cols) with chunks
+(16, 1, rows, cols).
 This module hides the difference from the reader; it knows nothing of samples.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -118,7 +119,7 @@ class ChunkReader:
 
     def __init__(self, place: Place, identities: Sequence[ShardIdentity | None]) -> None:
         self.place = place
-        self.geometry, self.codec = _read_geometry(place)
+        self.geometry, self.codec = read_geometry(place)
         self._identities = tuple(identities)
         if len(self._identities) != self.geometry.n_shards:
             msg = f"{place}: {self.geometry.n_shards} shards, but the split records {len(self._identities)}"
@@ -187,14 +188,23 @@ class ChunkReader:
 
     def channel_bytes(self) -> npt.NDArray[np.int64]:
         """Return the stored bytes of all chunks of each channel, (channels,) int64; reads every shard's index."""
-        geometry = self.geometry
-        total, every = np.zeros(geometry.n_channels, dtype=np.int64), np.arange(geometry.n_channels)
+        total = np.zeros(self.geometry.n_channels, dtype=np.int64)
+        for each in self._chunk_bytes():
+            total += each
+        return total
+
+    def group_bytes(self) -> npt.NDArray[np.int64]:
+        """Return the stored bytes of all chunks of each row group, (groups,) int64; reads every shard's index."""
+        return np.fromiter((each.sum() for each in self._chunk_bytes()), dtype=np.int64, count=self.geometry.n_groups)
+
+    def _chunk_bytes(self) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield the stored bytes of each channel's chunk, (channels,) int64, row group after row group."""
+        geometry, every = self.geometry, np.arange(self.geometry.n_channels)
         for shard in range(geometry.n_shards):
             opened = self._shard(shard)  # first: its index must be as long as the geometry says
             groups = min(geometry.groups_per_shard, geometry.n_groups - shard * geometry.groups_per_shard)
             for group in range(groups):
-                total += opened.stored_bytes(geometry.inner_index(group, every)).astype(np.int64)
-        return total
+                yield opened.stored_bytes(geometry.inner_index(group, every)).astype(np.int64)
 
     def stored_bytes(self, channels: npt.NDArray[np.intp]) -> int:
         """Return the stored bytes of all chunks of `channels`."""
@@ -215,7 +225,14 @@ class ChunkReader:
         return shard
 
 
-def _read_geometry(path: Place) -> tuple[ArrayGeometry, ChunkCodec]:
+def read_geometry(path: Place) -> tuple[ArrayGeometry, ChunkCodec]:
+    """Return the form of a coefficient array and the codec of its chunks.
+
+    Raises
+    ------
+    StoreError
+        If ``zarr.json`` is missing or is not that of an array of this format.
+    """
     try:
         document = json.loads(path.read("zarr.json"))
     except (StoreError, UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -12,13 +12,12 @@ from freqcache.errors import StoreError
 from freqcache.store.columns import ChunkReader
 from freqcache.store.split import Slots, Split, by_group
 from freqcache.store.threads import run_all
-from freqcache_formats.channels import N_CHANNELS
 from freqcache_formats.layout import COEFFICIENTS, FIXED_ARRAYS
 from freqcache_formats.mask import ChannelMask
 
 
 class FixedSplit(Split):
-    """A split of dense samples, ``(192, block_rows, block_cols)`` each."""
+    """A split of dense samples, ``(stored channels, block_rows, block_cols)`` each."""
 
     _OTHER_ARRAYS = FIXED_ARRAYS
 
@@ -26,14 +25,20 @@ class FixedSplit(Split):
     def _reader(self) -> ChunkReader:
         (reader,) = self._chunk_readers([COEFFICIENTS])
         shape = reader.geometry.shape
-        if len(shape) != 4 or shape[:2] != (self.metadata.slots, N_CHANNELS):
-            msg = f"{reader.place}: expected {N_CHANNELS} channels of {self.metadata.slots} slots, found shape {shape}"
+        if len(shape) != 4 or shape[:2] != (self.metadata.slots, len(self.channels)):
+            wanted = f"{len(self.channels)} channels of {self.metadata.slots} slots"
+            msg = f"{reader.place}: expected {wanted}, found shape {shape}"
             raise StoreError(msg)
         return reader
 
     def open(self) -> None:
         """Read what reading samples needs to know: see :meth:`Split.open`."""
         _ = self._reader, self.quantization
+
+    @property
+    def coefficient_arrays(self) -> dict[str, ChunkReader]:
+        """Reader of the one array, ``coefficients``."""
+        return {COEFFICIENTS: self._reader}
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -46,14 +51,19 @@ class FixedSplit(Split):
         """Of the coefficients: int8 or int16."""
         return self._reader.geometry.dtype
 
+    @property
+    def level(self) -> int:
+        """Compression level that the chunks say they were made with."""
+        return self._reader.codec.level
+
     @cached_property
     def quantization(self) -> npt.NDArray[np.float32]:
-        """(192,) float32; the steps of the store: ``coefficients * quantization`` dequantizes."""
+        """(192,) float32; the step of each channel: ``coefficients * step`` dequantizes. NaN if it is not stored."""
         steps = self.values("quantization")
-        if len(steps) != N_CHANNELS:
-            msg = f"{self.place}: expected quantization of {N_CHANNELS} channels, found {len(steps)}"
+        if len(steps) != len(self.channels):
+            msg = f"{self.place}: expected quantization of {len(self.channels)} channels, found {len(steps)}"
             raise StoreError(msg)
-        return steps
+        return self._of_all(steps, np.nan)
 
     def read(
         self, slots: Slots, mask: ChannelMask, *, out: npt.NDArray[Any] | None = None, threads: int = 1
@@ -80,11 +90,13 @@ class FixedSplit(Split):
         ------
         StoreError
             If a slot is outside the split or absent, or a chunk is missing or damaged.
+        MaskError
+            If a channel is not stored.
         ValueError
             If `out` does not fit.
         """
         wanted = self._present(slots)
-        channels = mask.indices
+        channels = self._rows(mask)
         shape = (len(wanted), len(channels), *self.grid)
         if out is None:
             out = np.empty(shape, dtype=self.dtype)
@@ -108,11 +120,3 @@ class FixedSplit(Split):
         ]
         run_all(work, threads)
         return out
-
-    def stored_bytes(self, mask: ChannelMask) -> int:
-        """Return the bytes on disk of the mask's channels, over the whole split."""
-        return self._reader.stored_bytes(mask.indices)
-
-    def channel_bytes(self) -> npt.NDArray[np.int64]:
-        """Return the bytes on disk of each channel, over the whole split: (192,) int64 in storage order."""
-        return self._reader.channel_bytes()

@@ -14,7 +14,6 @@ from freqcache.store.batches import NativeBatch
 from freqcache.store.columns import ChunkReader
 from freqcache.store.split import Slots, Split, by_group
 from freqcache.store.threads import run_all
-from freqcache_formats.channels import N_FREQUENCIES
 from freqcache_formats.layout import COLUMNS, NATIVE_DTYPE, NATIVE_SAMPLE_ARRAYS
 from freqcache_formats.mask import ChannelMask
 
@@ -27,14 +26,16 @@ class NativeSplit(Split):
     _SLOT_ARRAYS = NATIVE_SAMPLE_ARRAYS
 
     @cached_property
-    def _readers(self) -> tuple[ChunkReader, ...]:
-        readers = self._chunk_readers(COLUMNS)
-        for reader in readers:
+    def _readers(self) -> dict[int, ChunkReader]:
+        """By component; those of which no channel is stored have none."""
+        stored = {component: len(held) for component, held in enumerate(self.channels.frequencies) if len(held)}
+        readers = self._chunk_readers([COLUMNS[component] for component in stored])
+        for reader, rows in zip(readers, stored.values(), strict=True):
             shape, dtype = reader.geometry.shape, reader.geometry.dtype
-            if len(shape) != 2 or shape[0] != N_FREQUENCIES or dtype != NATIVE_DTYPE:
-                msg = f"{reader.place}: expected {NATIVE_DTYPE}, {N_FREQUENCIES} frequencies, found {dtype} of {shape}"
+            if len(shape) != 2 or shape[0] != rows or dtype != NATIVE_DTYPE:
+                msg = f"{reader.place}: expected {NATIVE_DTYPE}, {rows} frequencies, found {dtype} of {shape}"
                 raise StoreError(msg)
-        return readers
+        return dict(zip(stored, readers, strict=True))
 
     @cached_property
     def _geometry(self) -> dict[str, npt.NDArray[Any]]:
@@ -44,6 +45,21 @@ class NativeSplit(Split):
     def open(self) -> None:
         """Read what reading samples needs to know: see :meth:`Split.open`."""
         _ = self._readers, self._geometry
+
+    @property
+    def coefficient_arrays(self) -> dict[str, ChunkReader]:
+        """Readers of y, cb and cr: those that are stored."""
+        return {COLUMNS[component]: reader for component, reader in self._readers.items()}
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the coefficients: int16."""
+        return np.dtype(NATIVE_DTYPE)
+
+    @property
+    def level(self) -> int:
+        """Compression level that the chunks say they were made with."""
+        return next(iter(self._readers.values())).codec.level
 
     def n_bytes(self, slots: Slots, mask: ChannelMask) -> int:
         """Return the bytes that the masked channels of some slots take in memory."""
@@ -74,8 +90,11 @@ class NativeSplit(Split):
         ------
         StoreError
             If a slot is outside the split or absent, or a chunk is missing or damaged.
+        MaskError
+            If a channel is not stored.
         """
         wanted = self._present(slots)
+        self._rows(mask)
         geometry = {name: values[wanted] for name, values in self._geometry.items() if name != "offset"}
         starts = np.zeros((len(wanted), 3), dtype=np.int64)
         flat, work = [], []
@@ -92,31 +111,26 @@ class NativeSplit(Split):
         run_all(work, threads)
         return NativeBatch(coefficients=tuple(flat), starts=starts, frequencies=mask.frequencies, **geometry)
 
-    def stored_bytes(self, mask: ChannelMask) -> int:
-        """Return the bytes on disk of the mask's channels, over the whole split."""
-        return sum(r.stored_bytes(f) for r, f in zip(self._readers, mask.frequencies, strict=True))
-
-    def channel_bytes(self) -> npt.NDArray[np.int64]:
-        """Return the bytes on disk of each channel, over the whole split: (192,) int64 in storage order."""
-        return np.concatenate([reader.channel_bytes() for reader in self._readers])
-
     def _sizes(self, component: int, wanted: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
         """Return how many blocks of a component each sample has, after checking that they lie in one chunk."""
-        reader = self._readers[component]
+        place = self.place / COLUMNS[component]
         grids = self._geometry["blocks"][wanted, component].astype(np.int64)
-        groups, firsts = np.divmod(self._geometry["offset"][wanted, component], reader.geometry.chunk[1])
         factors = self._geometry["sampling"][wanted, component].astype(np.int64)
         known = ((factors >= 1) & (factors <= 4)).all(axis=1) | ((factors == 0).all(axis=1) & (grids == 0).any(axis=1))
         if not known.all():
             number = np.flatnonzero(~known)[0]
-            msg = f"{reader.place}: slot {wanted[number]} has sampling factors {factors[number].tolist()}"
+            msg = f"{place}: slot {wanted[number]} has sampling factors {factors[number].tolist()}"
             raise StoreError(msg)
         sizes: npt.NDArray[np.int64] = grids.prod(axis=1)
-        placed = (groups >= 0) & (groups < reader.geometry.n_groups) & (firsts + sizes <= reader.geometry.chunk[1])
-        outside = (grids < 0).any(axis=1) | ((sizes > 0) & ~placed)
+        outside = (grids < 0).any(axis=1)
+        if component in self._readers:
+            geometry = self._readers[component].geometry
+            groups, firsts = np.divmod(self._geometry["offset"][wanted, component], geometry.chunk[1])
+            placed = (groups >= 0) & (groups < geometry.n_groups) & (firsts + sizes <= geometry.chunk[1])
+            outside |= (sizes > 0) & ~placed
         if outside.any():
             slot = wanted[np.flatnonzero(outside)[0]]
-            msg = f"{reader.place}: the blocks of slot {slot} do not lie in one chunk of the array"
+            msg = f"{place}: the blocks of slot {slot} do not lie in one chunk of the array"
             raise StoreError(msg)
         return sizes
 
@@ -130,11 +144,14 @@ class NativeSplit(Split):
         out: npt.NDArray[np.int16],
     ) -> list[Callable[[], None]]:
         """Return the reads of one component, a row group each: the wanted frequencies of every sample, into `out`."""
+        if len(frequencies) == 0:
+            return []
         reader = self._readers[component]
+        rows = np.searchsorted(self.channels.frequencies[component], frequencies)
         groups, firsts = np.divmod(self._geometry["offset"][wanted, component], reader.geometry.chunk[1])
         spans = np.stack([firsts, sizes, starts, sizes], axis=1)
         present = np.flatnonzero(sizes)
         return [
-            partial(self._gather, reader, group, frequencies, spans[present[here]], out, int(wanted[present[here[0]]]))
+            partial(self._gather, reader, group, rows, spans[present[here]], out, int(wanted[present[here[0]]]))
             for group, here in by_group(groups[present])
         ]

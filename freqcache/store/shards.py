@@ -186,19 +186,7 @@ class ShardFile:
         outside = (places > self._file.size).any(axis=1) | (places.sum(axis=1) > self._file.size)
         if outside.any():
             raise StoreError(self._explain(int(chunks[np.flatnonzero(outside)[0]])))
-        first, lengths = places.astype(np.int64).T
-        order = np.argsort(first)
-        begins, ends = first[order], (first + lengths)[order]
-        cuts = np.flatnonzero(begins[1:] > ends[:-1] + NEAR) + 1
-        run_begins = begins[np.concatenate(([0], cuts))]
-        run_ends = np.maximum.reduceat(ends, np.concatenate(([0], cuts)))
-        run_places = np.cumsum(run_ends - run_begins) - (run_ends - run_begins)
-        stored = workspace.buffer("stored", int((run_ends - run_begins).sum()))
-        view = stored.data
-        runs = zip(run_begins.tolist(), run_ends.tolist(), run_places.tolist(), strict=True)
-        self._file.read_pieces([(begin, view[place : place + end - begin]) for begin, end, place in runs])
-        run = np.searchsorted(run_begins, first, side="right") - 1
-        return stored, first - run_begins[run] + run_places[run], lengths
+        return read_pieces(self._file, places.astype(np.int64))
 
     def _explain(self, chunk: int) -> str:
         """Return what is wrong with a chunk's entry in the index."""
@@ -206,3 +194,42 @@ class ShardFile:
         if offset == _MISSING and length == _MISSING:
             return f"{self.name}: chunk {chunk} is missing"
         return f"{self.name}: chunk {chunk} lies at {offset}+{length}, past the file's {self._file.size} bytes"
+
+
+def read_pieces(
+    file: RangeFile, places: npt.NDArray[np.int64]
+) -> tuple[Octets, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Read pieces of a file, neighbours and near neighbours together.
+
+    Parameters
+    ----------
+    file : RangeFile
+        The file.
+    places : (n, 2) int64
+        First byte and length of each piece, inside the file.
+
+    Returns
+    -------
+    stored : uint8
+        This thread's buffer, valid until its next read; it also holds what lay between the pieces.
+    starts, lengths : (n,) int64
+        Where each piece lies in `stored`.
+
+    Raises
+    ------
+    StoreError
+        If the file cannot be read or ends early.
+    """
+    first, lengths = places.T
+    order = np.argsort(first)
+    begins, ends = first[order], (first + lengths)[order]
+    cuts = np.flatnonzero(begins[1:] > ends[:-1] + NEAR) + 1
+    run_begins = begins[np.concatenate(([0], cuts))]
+    run_ends = np.maximum.reduceat(ends, np.concatenate(([0], cuts)))
+    run_places = np.cumsum(run_ends - run_begins) - (run_ends - run_begins)
+    stored = workspace.buffer("stored", int((run_ends - run_begins).sum()))
+    view = stored.data
+    runs = zip(run_begins.tolist(), run_ends.tolist(), run_places.tolist(), strict=True)
+    file.read_pieces([(begin, view[place : place + end - begin]) for begin, end, place in runs])
+    run = np.searchsorted(run_begins, first, side="right") - 1
+    return stored, first - run_begins[run] + run_places[run], lengths

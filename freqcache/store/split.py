@@ -17,13 +17,14 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from freqcache.errors import FormatError, StoreError
+from freqcache.errors import FormatError, MaskError, StoreError
 from freqcache.store.arrays import read_array
 from freqcache.store.attributes import read_attributes
 from freqcache.store.columns import ChunkReader
 from freqcache.store.hot import HotSplit
 from freqcache.store.places import Place
 from freqcache.store.shards import ShardIdentity
+from freqcache_formats.channels import N_CHANNELS
 from freqcache_formats.hot import HotMetadata
 from freqcache_formats.layout import (
     SAMPLE_ARRAYS,
@@ -31,6 +32,7 @@ from freqcache_formats.layout import (
     ArrayLayout,
     Origin,
 )
+from freqcache_formats.mask import ChannelMask
 from freqcache_formats.metadata import SplitMetadata, Statistics
 
 Slots = Sequence[int] | npt.NDArray[np.integer[Any]]
@@ -40,20 +42,31 @@ class Split:
     """What splits of both kinds share: per-sample values and row groups.
 
     A *slot* is a position in the per-sample arrays. Slots whose file failed during the build are absent (label
-    -1); :attr:`slots` lists the others.
+    -1); :attr:`slots` lists the others. Numbers of channels come for all 192, whichever of them are stored.
+
+    Attributes
+    ----------
+    channels : ChannelMask
+        The channels that are stored.
     """
 
     _SLOT_ARRAYS: ClassVar[dict[str, ArrayLayout]] = {}
     _OTHER_ARRAYS: ClassVar[dict[str, ArrayLayout]] = {}
 
     def __init__(
-        self, store: Place, name: str, classes: tuple[str, ...], hot: tuple[Path, HotMetadata] | None = None
+        self,
+        store: Place,
+        name: str,
+        classes: tuple[str, ...],
+        channels: ChannelMask,
+        hot: tuple[Path, HotMetadata] | None = None,
     ) -> None:
         self.name = name
         self.classes = classes
+        self.channels = channels
         self.place = store / name
         try:
-            self.metadata = SplitMetadata.from_dict(read_attributes(self.place))
+            self.metadata = SplitMetadata.from_dict(read_attributes(self.place), len(channels))
         except FormatError as error:
             msg = f"{self.place}: {error}"
             raise FormatError(msg) from error
@@ -71,9 +84,38 @@ class Split:
         raise NotImplementedError
 
     @property
+    def coefficient_arrays(self) -> dict[str, ChunkReader]:
+        """Readers of the coefficient arrays, by name."""
+        raise NotImplementedError
+
+    @cached_property
     def statistics(self) -> Statistics:
-        """Of the dequantized coefficients, per channel."""
-        return self.metadata.statistics
+        """Of the dequantized coefficients, of all 192 channels in storage order; NaN for those that are not stored."""
+        return self.metadata.statistics.of_all(self.channels)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the coefficients: int8 or int16."""
+        raise NotImplementedError
+
+    @property
+    def level(self) -> int:
+        """Compression level that the chunks say they were made with."""
+        raise NotImplementedError
+
+    def channel_bytes(self) -> npt.NDArray[np.int64]:
+        """Return the bytes on disk of each channel, over the whole split: (192,) int64 in storage order."""
+        return self._of_all(np.concatenate([reader.channel_bytes() for reader in self.coefficient_arrays.values()]), 0)
+
+    def group_bytes(self) -> npt.NDArray[np.int64]:
+        """Return the bytes on disk of each row group's chunks, of all channels: (groups,) int64."""
+        total: npt.NDArray[np.int64] = np.sum([r.group_bytes() for r in self.coefficient_arrays.values()], axis=0)
+        return total
+
+    def stored_bytes(self, mask: ChannelMask) -> int:
+        """Return the bytes on disk of the mask's channels, over the whole split."""
+        self._rows(mask)
+        return int(self.channel_bytes()[mask.indices].sum())
 
     def values(self, name: str) -> npt.NDArray[Any]:
         """Return a whole per-sample array: see ``formats/v1/spec.md`` for the names.
@@ -134,6 +176,26 @@ class Split:
             msg = f"{self.place}: source_path_offset does not rise to the {len(blob)} bytes of source_path"
             raise StoreError(msg)
         return starts, blob
+
+    def _rows(self, mask: ChannelMask) -> npt.NDArray[np.intp]:
+        """Return where channels stand among the stored ones.
+
+        Raises
+        ------
+        MaskError
+            If some are not stored.
+        """
+        try:
+            return mask.places_in(self.channels)
+        except MaskError as error:
+            msg = f"{self.place}: {error}"
+            raise MaskError(msg) from error
+
+    def _of_all(self, values: npt.NDArray[Any], missing: float) -> npt.NDArray[Any]:
+        """Return numbers of the stored channels as numbers of all 192, with `missing` for the others."""
+        whole = np.full(N_CHANNELS, missing, dtype=values.dtype)
+        whole[self.channels.indices] = values
+        return whole
 
     def _present(self, slots: Slots) -> npt.NDArray[np.intp]:
         """Return `slots` as an array, after checking that each holds a sample."""

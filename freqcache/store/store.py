@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from freqcache.errors import FormatError, StoreError
+from freqcache.errors import FormatError, MaskError, StoreError
 from freqcache.remote import RangeCache, is_url
 from freqcache.remote.range_cache import DEFAULT_BYTES
 from freqcache.store.attributes import read_attributes
@@ -21,6 +21,7 @@ from freqcache.store.places import LocalPlace, Place
 from freqcache.store.remote_places import Cached, RemotePlace, open_remote
 from freqcache.store.zarr_places import OwnStore, ZarrPlace, open_zip_store
 from freqcache_formats.layout import HOT
+from freqcache_formats.mask import ChannelMask
 from freqcache_formats.metadata import StoreMetadata
 
 if TYPE_CHECKING:
@@ -120,6 +121,19 @@ class Store:
         """Class names by label."""
         return self.metadata.classes
 
+    @property
+    def channels(self) -> ChannelMask:
+        """The channels that are stored: all 192 in an ordinary store."""
+        return self.metadata.channels
+
+    def check_holds(self, mask: ChannelMask) -> None:
+        """Raise MaskError if a channel of `mask` is not stored."""
+        try:
+            mask.places_in(self.channels)
+        except MaskError as error:
+            msg = f"{self.location}: {error}"
+            raise MaskError(msg) from error
+
     def check_same(self) -> None:
         """Look whether this store still stands at its place.
 
@@ -145,10 +159,12 @@ class Store:
             msg = f"{self.location}: no split {split!r}; it has {', '.join(self.splits)}"
             raise StoreError(msg)
         hot = None if self.hot is None else (Path(self.location) / HOT, self.hot)
-        return (FixedSplit if self.kind == "fixed" else NativeSplit)(self.place, split, self.classes, hot)
+        form = FixedSplit if self.kind == "fixed" else NativeSplit
+        return form(self.place, split, self.classes, self.channels, hot)
 
     def __repr__(self) -> str:
-        return f"<freqcache store {self.location} ({self.kind}; splits {', '.join(self.splits)})>"
+        held = "" if self.channels.is_all else f"; {len(self.channels)} channels"
+        return f"<freqcache store {self.location} ({self.kind}{held}; splits {', '.join(self.splits)})>"
 
 
 def _place(path: str | Path | ZarrStore, storage_options: dict[str, Any] | None) -> Place:
@@ -171,6 +187,6 @@ def _place(path: str | Path | ZarrStore, storage_options: dict[str, Any] | None)
         msg = f"{path}: no such store"
         raise StoreError(msg)
     if unfinished:
-        msg = f"{path}: its build did not finish; repeat the build command to finish it"
+        msg = f"{path}: its build did not finish; repeat the command that made it to finish it"
         raise StoreError(msg)
     return ZarrPlace(OwnStore(open_zip_store(str(folder)))) if archive else LocalPlace(folder)

@@ -120,7 +120,10 @@ def open_zip_store(location: str) -> Store:
     try:
         store = ZipStore(location, mode="r")
         _wait(store._open())
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except zipfile.BadZipFile as error:
+        msg = f"{location}: neither a store's folder nor a zip file of one: {_reason(error)}"
+        raise StoreError(msg) from error
+    except (OSError, ValueError) as error:
         msg = f"{location}: cannot be opened: {_reason(error)}"
         raise StoreError(msg) from error
     return store

@@ -6,10 +6,11 @@ and :func:`plot_series` say what came of it.
 
 from __future__ import annotations
 
-from freqcache.sweep.picture import Point, Series, plot_series, save_picture
+from freqcache.plotting.sweeps import Point, Series
 from freqcache.sweep.plan import Cut, Setting, Sweep
 from freqcache.sweep.rows import Row, read_rows
 from freqcache.sweep.running import SweepResult, run_sweep
+from freqcache.sweep.series import plot_series
 from freqcache.sweep.table import Spread, Summary, format_table, summarize
 
 __all__ = [
@@ -26,6 +27,5 @@ __all__ = [
     "plot_series",
     "read_rows",
     "run_sweep",
-    "save_picture",
     "summarize",
 ]

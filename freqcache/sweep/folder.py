@@ -121,7 +121,7 @@ def open_folder(path: Path, sweep: Sweep, cache_id: str) -> Iterator[SweepFolder
         path.mkdir(parents=True, exist_ok=True)
         lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        msg = f"{path}: cannot make the folder of the sweep: {error}"
+        msg = f"{path}: cannot make the folder of the sweep: {error.strerror or error}"
         raise TrainingError(msg) from error
     try:
         _lock(lock, path)

@@ -14,16 +14,19 @@ from typing import Any
 
 import torch
 
-from freqcache.errors import FreqcacheError, TrainingError
+from freqcache.errors import FreqcacheError, PlotError, TrainingError
+from freqcache.interruption import going_on
 from freqcache.models import count_cost
+from freqcache.plotting.sweeps import save_sweep
 from freqcache.selection import ChannelProbabilities, Selection, select_by_threshold, select_top_k
 from freqcache.selection.cuts import DEFAULT_K
+from freqcache.sweep.drawing import sweep_title
 from freqcache.sweep.folder import MASKS, PICTURE, RESULTS, RESULTS_CSV, RUNS, SweepFolder, open_folder, read_json
-from freqcache.sweep.picture import plot_series, save_picture
 from freqcache.sweep.plan import Cut, Setting, Sweep
 from freqcache.sweep.rows import Row, read_rows, write_rows
+from freqcache.sweep.series import plot_series
 from freqcache.training.config import RunConfig
-from freqcache.training.data import open_data, resolve_size
+from freqcache.training.data import open_data, resolve_channels, resolve_size
 from freqcache.training.inputs import network_input_shape
 from freqcache.training.loop import SAVE_STEPS, RunResult, resume, train
 from freqcache.training.report import Reporter, SilentReporter
@@ -98,7 +101,7 @@ def run_sweep(
         msg = "a sweep trains its runs in one process; start it without torchrun"
         raise TrainingError(msg)
     speaker = reporter or SilentReporter()
-    sweep = replace(sweep, base=resolve_size(sweep.base))
+    sweep = replace(sweep, base=resolve_size(resolve_channels(sweep.base)))
     network_cost(sweep.base)  # what is wrong with every run is said before the folder is made
     cache_id = open_data(sweep.base).train.dataset.cache_id
     with open_folder(Path(out), sweep, cache_id) as folder:
@@ -127,13 +130,10 @@ def _run_all(work: _Work) -> tuple[Row, ...]:
     rows: dict[tuple[Setting, int], list[Row]] = {}
     for row in there:  # until its turn comes, an earlier call's row stands
         rows.setdefault((row.setting, row.seed), []).append(row)
-    try:
+    with going_on("the same command goes on from here"):
         for setting, seed in sweep.order:
             rows[setting, seed] = work.rows(setting, seed)
             _write(folder, sweep, rows)
-    except KeyboardInterrupt:
-        work.reporter.line(f"{folder.path}: interrupted; the same call goes on from here")
-        raise
     return _write(folder, sweep, rows)
 
 
@@ -283,13 +283,12 @@ def _draw(rows: Sequence[Row], paths: Sequence[Path], base: RunConfig) -> tuple[
     series = plot_series(rows)
     if not any(line.points for line in series):
         return (), ("no picture was drawn: there is no accuracy to show",)
-    title = f"{Path(base.cache.rstrip('/')).name.removesuffix('.zarr')}, {base.arch} x{base.width:g}"
     drawn: list[Path] = []
     warnings: list[str] = []
     for path in paths:
         try:
-            save_picture(path, series, title=title)
+            save_sweep(path, series, title=sweep_title(base))
             drawn.append(path)
-        except TrainingError as error:  # the results are worth more than their picture
+        except PlotError as error:  # the results are worth more than their picture
             warnings.append(f"no picture was drawn: {error}")
     return tuple(drawn), tuple(dict.fromkeys(warnings))

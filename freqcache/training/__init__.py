@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from freqcache.recipes import recipe_names
 from freqcache.training.config import RunConfig
-from freqcache.training.data import resolve_cache
+from freqcache.training.data import holds_few_channels, resolve_cache
 from freqcache.training.evaluation import EvalResult, channel_probabilities, evaluate
 from freqcache.training.loop import RunResult, resume, train
-from freqcache.training.recipes import load_recipe, recipe_names
+from freqcache.training.recipes import load_recipe
 from freqcache.training.report import Reporter, SilentReporter, TerminalReporter
 from freqcache.training.runs import TrainedRun, load_run
 
@@ -20,6 +21,7 @@ __all__ = [
     "TrainedRun",
     "channel_probabilities",
     "evaluate",
+    "holds_few_channels",
     "load_recipe",
     "load_run",
     "recipe_names",

@@ -17,11 +17,12 @@ import torch
 
 from freqcache.crops import CentreCrop, Crop, RandomResizedCrop
 from freqcache.dataset import FrequencyDataset
-from freqcache.errors import TrainingError
+from freqcache.errors import FormatError, StoreError, TrainingError
 from freqcache.loading.loader import FrequencyLoader
 from freqcache.store import open_store
 from freqcache.training.config import RunConfig
 from freqcache.training.distributed import Ranks
+from freqcache_formats.channels import N_CHANNELS
 from freqcache_formats.layout import BLOCK_SIZE
 from freqcache_formats.mask import ChannelMask
 
@@ -151,6 +152,32 @@ def resolve_size(config: RunConfig) -> RunConfig:
         return config
     recorded = None if config.channels is None else config.channels.selection.get("size")
     return replace(config, size=recorded if isinstance(recorded, int) else DEFAULT_SIZE)
+
+
+def holds_few_channels(cache: str) -> bool:
+    """Whether a cache holds some of the 192 channels only; one that cannot be opened is refused where it is read."""
+    try:
+        return not open_store(cache).channels.is_all
+    except (StoreError, FormatError):
+        return False
+
+
+def resolve_channels(config: RunConfig) -> RunConfig:
+    """Return the configuration with the channels of a cache that holds some only, where none are named.
+
+    Raises
+    ------
+    TrainingError
+        If what the configuration asks for needs channels that the cache does not hold.
+    """
+    held = open_store(config.cache).channels
+    if config.channels is not None or held.is_all:
+        return config
+    try:
+        return replace(config, channels=held)
+    except TrainingError as error:
+        msg = f"{config.cache}: holds {len(held)} of the {N_CHANNELS} channels: {error}"
+        raise TrainingError(msg) from error
 
 
 def open_data(config: RunConfig) -> RunData:

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache.errors import TrainingError
-from freqcache.plotting import MissingPlotExtra, save_heatmap
+from freqcache.plotting.heatmaps import save_heatmap
+from freqcache.plotting.style import MissingPlotExtra
 from freqcache.selection import ChannelProbabilities, select_top_k
 from freqcache.selection.cuts import select_by_budget
 from freqcache.training.evaluation import EvalResult, pool_gates

@@ -16,16 +16,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final
 
 import torch
 
 from freqcache.errors import TrainingError
+from freqcache.interruption import going_on
 from freqcache.models import NetworkCost
 from freqcache.selection.cuts import DEFAULT_K
 from freqcache.training.collectives import broadcast_object, same_everywhere
 from freqcache.training.config import RunConfig
-from freqcache.training.data import open_data, resolve_size
+from freqcache.training.data import open_data, resolve_channels, resolve_size
 from freqcache.training.describing import announce, describe_run
 from freqcache.training.distributed import Ranks, process_group
 from freqcache.training.epoch import train_epoch
@@ -34,7 +36,7 @@ from freqcache.training.failures import advice, explained_memory
 from freqcache.training.finish import SelectedChannels, select_channels
 from freqcache.training.parallel import buffers_from_main
 from freqcache.training.report import Reporter, SilentReporter
-from freqcache.training.runs import MASK, create_run, default_run_path, load_run
+from freqcache.training.runs import CHECKPOINT, MASK, create_run, default_run_path, load_run
 from freqcache.training.saving import cache_reference, restore_state, save_state
 from freqcache.training.state import TrainingState, prepare
 
@@ -120,7 +122,7 @@ def train(
     TrainingError
         If the run cannot start, its loss stops being finite, or memory is too little.
     """
-    config = resolve_size(config)
+    config = resolve_size(resolve_channels(config))
     device = choose_device(config.device)
     with process_group(device.type) as ranks, _isolated(config, device):
         same_everywhere(config.to_dict() | {"k": k, "save_steps": save_steps}, "the configuration")
@@ -242,11 +244,17 @@ def _create(state: TrainingState) -> None:
         raise TrainingError(problem)
 
 
+def _how_to_go_on(state: TrainingState) -> str:
+    if (state.path / CHECKPOINT).exists():
+        return f"freqcache train --resume {quote(str(state.path))} goes on from its last checkpoint"
+    return f"{state.path} has no checkpoint yet: start again"
+
+
 def _run(state: TrainingState, *, select: bool = True, save_steps: int) -> RunResult:
     """Train the epochs that are missing, and finish."""
     config, reporter = state.config, state.reporter
     result: EvalResult | None = None
-    with explained_memory(config):
+    with explained_memory(config), going_on(lambda: _how_to_go_on(state)):
         for epoch in range(len(state.history), config.epochs):
             metrics = {"epoch": epoch + 1, **train_epoch(state, epoch, save_steps)}
             result = _validate(state)

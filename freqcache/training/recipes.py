@@ -7,22 +7,16 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import fields
-from importlib import resources
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from freqcache.errors import TrainingError
+from freqcache.recipes import recipe_file, recipe_names
 from freqcache.training.config import RunConfig
 
-_FOLDER: Final = "recipes"
 _NOT_IN_RECIPES: Final = frozenset({"cache", "channels"})
 """What a run is of, and not how it is trained."""
-
-
-def recipe_names() -> tuple[str, ...]:
-    """Return the names of the recipes that come with the package."""
-    folder = resources.files("freqcache").joinpath(_FOLDER)
-    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
 def load_recipe(name: str) -> dict[str, Any]:
@@ -45,15 +39,17 @@ def load_recipe(name: str) -> dict[str, Any]:
     """
     try:
         if name in recipe_names():
-            text = resources.files("freqcache").joinpath(_FOLDER, f"{name}.toml").read_text(encoding="utf-8")
+            text = recipe_file(name).read_text(encoding="utf-8")
         else:
             text = Path(name).read_text(encoding="utf-8")
         content = tomllib.loads(text)
     except FileNotFoundError:
-        msg = f"{name}: no such recipe: expected a TOML file, or one of {', '.join(recipe_names())}"
+        near = get_close_matches(name, recipe_names(), n=1)
+        more = f"; did you mean {near[0]}?" if near else ""
+        msg = f"{name}: no such recipe: expected a TOML file, or one of {', '.join(recipe_names())}{more}"
         raise TrainingError(msg) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        msg = f"{name}: not a readable recipe: {error}"
+        msg = f"{name}: not a readable recipe: {getattr(error, 'strerror', None) or error}"
         raise TrainingError(msg) from error
     content.pop("description", None)
     known = {field.name for field in fields(RunConfig)} - _NOT_IN_RECIPES

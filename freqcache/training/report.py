@@ -11,6 +11,8 @@ from typing import Any, Protocol, TextIO, TypeVar
 
 from tqdm import tqdm
 
+from freqcache.progress import can_show_bars
+
 T = TypeVar("T")
 
 
@@ -47,6 +49,14 @@ class SilentReporter:
         """Drop `text`."""
 
 
+class QuietReporter(SilentReporter):
+    """Says nothing but warnings, on standard error."""
+
+    def warn(self, text: str) -> None:
+        """Write one line that starts with ``warning:``."""
+        tqdm.write(f"warning: {text}", file=sys.stderr)
+
+
 class TerminalReporter:
     """Lines on `stream`; a progress bar on standard error when that is a terminal.
 
@@ -71,7 +81,8 @@ class TerminalReporter:
 
     def track(self, items: Iterable[T], *, total: int, label: str) -> Iterator[T]:
         """Yield `items` behind a bar that vanishes when done (no bar when nobody watches)."""
-        with tqdm(items, total=total, desc=label, leave=False, disable=None, file=sys.stderr, unit="batch") as bar:
+        disable = not can_show_bars(sys.stderr)
+        with tqdm(items, total=total, desc=label, leave=False, disable=disable, file=sys.stderr, unit="batch") as bar:
             self._bar = bar
             yield from bar
         self._bar = None

@@ -69,7 +69,7 @@ def create_run(path: Path, document: Mapping[str, Any]) -> None:
         path.mkdir(parents=True, exist_ok=True)
         (path / CONFIG).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        msg = f"{path}: cannot make the run folder: {error}"
+        msg = f"{path}: cannot make the run folder: {error.strerror or error}"
         raise TrainingError(msg) from error
 
 
@@ -141,7 +141,7 @@ def load_run(path: str | Path) -> TrainedRun:
     """
     path = Path(path)
     if not path.is_dir():
-        msg = f"{path}: no such run folder"
+        msg = f"{path}: {'not a run folder, but a file' if path.is_file() else 'no such run folder'}"
         raise TrainingError(msg)
     if not (path / CHECKPOINT).exists():
         what = "has no checkpoint yet" if (path / CONFIG).exists() else "is not a run folder"

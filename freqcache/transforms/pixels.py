@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from freqcache_formats.channels import N_CHANNELS, N_FREQUENCIES, ZIGZAG_TO_NATURAL
 
 RGB_MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet's pixels in 0..1, of the usual normalization of RGB networks."""
+
 RGB_STD = (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's pixels in 0..1, the usual normalization of RGB networks."""
+"""Their standard deviation."""
 
 _YCC_TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772, 0.0))
 

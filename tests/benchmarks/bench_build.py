@@ -23,13 +23,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import bench_images
-import cold
-from measuring import Pass, best, least_cpu, pin, take_turns, timed
+from measuring import best, least_cpu, pin, take_turns
 from memory import WorkerMemory, peak_memory
 from parts import clocks
 from PIL import Image
 
 import freqcache
+from freqcache.benchmarking import page_cache
+from freqcache.benchmarking.passes import Pass, timed
 from freqcache.extraction import ExtractionOptions
 from freqcache.jpeg import read_coefficients
 
@@ -86,7 +87,9 @@ def one_core(images: Path, out: Path, passes: int) -> None:
     ]
     read_coefficients(files[0].read_bytes())
     results = take_turns(tasks, passes)
-    stored = sum(path.stat().st_size for path in cold.files_below(out)) / sum(path.stat().st_size for path in files)
+    stored = sum(path.stat().st_size for path in page_cache.files_below(out)) / sum(
+        path.stat().st_size for path in files
+    )
     print(f"\nThe store has {stored:.2f} times the bytes of the files.")
     print("\n| one core, page cache warm | images/s | CPU ms/image | its time / Pillow's | by CPU |")
     print("|---|---|---|---|---|")
@@ -167,7 +170,7 @@ def main() -> None:
     core = pin(options.core)
     images, out = options.work / f"images-{options.count}", options.work / "built.zarr"
     files = bench_images.make(options.source, images, options.count)
-    cold.warm(files)
+    page_cache.warm(files)
     mean = sum(path.stat().st_size for path in files) / len(files) / 1024
     print(f"{len(files)} JPEG files of {mean:.1f} KiB, best of {options.passes} passes, core {core}")
     one_core(images, out, options.passes)

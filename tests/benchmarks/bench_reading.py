@@ -21,16 +21,17 @@ from itertools import product
 from pathlib import Path
 
 import bench_images
-import cold
 import numpy as np
 import peers
 import report
 import store_readers as readers
-from measuring import Contender, Local, StoppedError, pin, steady, take_turns, unpin, write_json
+from measuring import Local, pin, steady, take_turns, unpin, write_json
 from report import Results
 from store_layout import Layout
 from stores import make_stores
 
+from freqcache.benchmarking import page_cache
+from freqcache.benchmarking.passes import Contender, StoppedError
 from freqcache.building.hot import make_hot
 from freqcache_formats import ChannelMask
 
@@ -88,16 +89,16 @@ def same_store(
 def read_store(options: argparse.Namespace, layout: Layout, library: object) -> dict[str, Results]:
     """Measure every reader of one store; print a table for each order and state."""
     everything: dict[str, Results] = {}
-    files = cold.files_below(layout.store)
+    files = page_cache.files_below(layout.store)
     for state, order in product(options.states, options.orders):
         is_cold, units = state == "cold", units_of(layout, order, state)
         title = f"{layout.kind} cache, {ORDERS[order]}, page cache {state}"
         report.head(title, ["channels (KiB an image in their chunks)", "reader"], is_cold=is_cold)
         for words in options.channels:
             channels = CHANNELS[words]
-            cold.warm(files)
+            page_cache.warm(files)
             makers = same_store(layout, channels, units, library, is_cold=is_cold)
-            before = partial(cold.drop, files) if is_cold else None
+            before = partial(page_cache.drop, files) if is_cold else None
             contenders = [Local(name, make, units, before) for name, make in makers.items()]
             for contender in contenders:
                 contender.settle(options.seconds, options.least)
@@ -129,7 +130,7 @@ def read_peers(options: argparse.Namespace, stores: dict[str, Path], images: Pat
     contenders.append(Local(hot, lambda: readers.ours(layouts["fixed"], CHANNELS["24"], hot=True), units))
     files = bench_images.jpeg_files(images)
     files = [files[i] for i in np.random.default_rng(7).permutation(len(files))]
-    cold.warm([*files, *(path for store in stores.values() for path in cold.files_below(store))])
+    page_cache.warm([*files, *(path for store in stores.values() for path in page_cache.files_below(store))])
     for name, make in peers.pillow_readers(files).items():
         contenders.append(Local(name, make, [range(i, i + 1) for i in range(len(files))]))
         kib[name] = sum(path.stat().st_size for path in files) / len(files) / 1024
@@ -172,14 +173,14 @@ def hot_copy(store: Path) -> Path:
 
 def hot_kib(array: Path, layout: Layout) -> float:
     """Return the KiB of an image in a hot copy."""
-    return sum(path.stat().st_size for path in cold.files_below(array)) / layout.n_slots / 1024
+    return sum(path.stat().st_size for path in page_cache.files_below(array)) / layout.n_slots / 1024
 
 
 def read_hot(options: argparse.Namespace, store: Path) -> dict[str, Results]:
     """Measure the hot copy at batches of samples in random order; print the table."""
     layout, channels = Layout(store), CHANNELS["24"]
     folder = hot_copy(store)
-    cold.warm(cold.files_below(folder))
+    page_cache.warm(page_cache.files_below(folder))
     order = np.random.default_rng(7).permutation(layout.n_slots)
     batches = [order[i : i + 256] for i in range(0, len(order), 256)]
     copied, checked = "memcpy out of the mapped files", "freqcache, checked by CRC-32C"
@@ -202,7 +203,7 @@ def read_threads(options: argparse.Namespace, stores: dict[str, Path], cores: se
     print(f"\n**batches of {options.batch_groups} row groups in random order, warm, {len(cores)} cores**\n")
     print("| freqcache | one thread, images/s | two, images/s | two / one | CPU, two / one |\n|---|---|---|---|---|")
     for layout in layouts:
-        cold.warm(cold.files_below(layout.store))
+        page_cache.warm(page_cache.files_below(layout.store))
         groups = [np.array(unit) for unit in units_of(layout, "groups")]
         step = min(options.batch_groups, len(groups))
         batches = [np.concatenate(groups[i : i + step]) for i in range(0, len(groups) - step + 1, step)]

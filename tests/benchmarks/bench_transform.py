@@ -26,11 +26,10 @@ from itertools import product
 from pathlib import Path
 
 import bench_images
-import cold
 import numpy as np
 import numpy.typing as npt
 import torch
-from measuring import Pass, pin, steady, take_turns
+from measuring import pin, steady, take_turns
 from memory import keep_freed_memory
 from pipelines import (
     Indices,
@@ -48,6 +47,8 @@ from stores import make_hot_store, make_stores
 from transform_parts import where
 
 from freqcache import FrequencyDataset
+from freqcache.benchmarking import page_cache
+from freqcache.benchmarking.passes import Pass
 from freqcache.crops import CentreCrop, RandomResizedCrop
 from freqcache.transforms import ColourJitter, TrainTransform
 
@@ -181,7 +182,7 @@ def main() -> None:
     images = options.work / f"images-{options.count}"
     files = bench_images.make(options.source, images, options.count)
     stores = make_stores(images, options.work, options.workers)
-    cold.warm([*files, *(path for store in stores.values() for path in cold.files_below(store))])
+    page_cache.warm([*files, *(path for store in stores.values() for path in page_cache.files_below(store))])
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     processor = next((line.split(": ")[1] for line in lines if line.startswith("model name")), "unknown processor")
     names = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "numba", "pillow"))
@@ -190,7 +191,7 @@ def main() -> None:
     ways = pipelines(stores, images, options.groups)
     table(ways, take_turns(ways, options.passes))
     fewer = options.work / f"images-{min(options.build_count, options.count)}"
-    cold.warm(bench_images.make(options.source, fewer, min(options.build_count, options.count)))
+    page_cache.warm(bench_images.make(options.source, fewer, min(options.build_count, options.count)))
     cost(fewer, options.work / "built.zarr", options.passes)
     memory_table(stores, options.passes)
     exact = native(stores["native"], "24")

@@ -1,68 +1,22 @@
-"""Takes turns among readers on one core, and keeps each one's passes: what the benchmarks of reading share.
+"""What the benchmarks share beside :mod:`freqcache.benchmarking.passes`: local contenders, and the best of passes.
 
-A contender has a name and can run one pass, which is a fixed amount of reading. In every round each contender runs one
-pass, and each round begins with another of them. A contender may live in another process (peers.py); this module
-imports nothing but the standard library, so that such a process can import it.
+A contender may also live in another process (peers.py).
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence, Sized
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Protocol
+
+from freqcache.benchmarking import passes as passes_of
+from freqcache.benchmarking.passes import Contender, Pass, timed
 
 Read = Callable[[Sized], object]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pass:
-    """What one pass took.
-
-    Attributes
-    ----------
-    images : int
-        Images that were read.
-    seconds, cpu : float
-        Wall-clock time, and CPU time of all threads of the process.
-    asked : int
-        Bytes that the process asked of files with system calls; bytes of mapped files do not count.
-    fetched : int
-        Bytes that had to come from the disk, read ahead included.
-    units : tuple of (int, float, float)
-        Images, wall-clock time and CPU time of each unit, where the reader is in this process.
-    """
-
-    images: int
-    seconds: float
-    cpu: float
-    asked: int = 0
-    fetched: int = 0
-    units: tuple[tuple[int, float, float], ...] = ()
-
-    @property
-    def rate(self) -> float:
-        """Images a second."""
-        return self.images / self.seconds
-
-
-class StoppedError(Exception):
-    """A contender that cannot go on, with the reason."""
-
-
-class Contender(Protocol):
-    """Anything that can run passes."""
-
-    name: str
-
-    def run(self) -> Pass:
-        """Run one pass."""
-        ...
 
 
 class Local:
@@ -125,36 +79,9 @@ class Local:
         return replace(timed(work), units=tuple(took))
 
 
-def timed(work: Callable[[], int]) -> Pass:
-    """Run a function that returns how many images it read, and return what that took."""
-    gc.collect()
-    before, start, cpu = _io(), time.perf_counter(), time.process_time()
-    images = work()
-    seconds, cpu, after = time.perf_counter() - start, time.process_time() - cpu, _io()
-    return Pass(
-        images=images,
-        seconds=seconds,
-        cpu=cpu,
-        asked=after["rchar"] - before["rchar"],
-        fetched=after["read_bytes"] - before["read_bytes"],
-    )
-
-
 def take_turns(contenders: Sequence[Contender], passes: int) -> dict[str, list[Pass]]:
-    """Return each contender's passes; one that stops in between keeps those that it finished, and it is said so."""
-    results: dict[str, list[Pass]] = {contender.name: [] for contender in contenders}
-    running = list(contenders)
-    for number in range(passes):
-        first = number % len(running)
-        for contender in (*running[first:], *running[:first]):
-            try:
-                results[contender.name].append(contender.run())
-            except StoppedError as error:
-                print(f"\n{contender.name}: left out from pass {number + 1} of {passes} on: {error}", flush=True)
-                running.remove(contender)
-        if not running:
-            break
-    return {name: found for name, found in results.items() if found}
+    """Return each contender's passes; where one stops in between, say so."""
+    return passes_of.take_turns(contenders, passes, stopped=lambda name, why: print(f"\n{name}: {why}", flush=True))
 
 
 def best(passes: Iterable[Pass]) -> Pass:
@@ -200,9 +127,3 @@ def write_json(path: Path, results: dict[str, dict[str, list[Pass]]]) -> None:
         for title, table in results.items()
     }
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-def _io() -> dict[str, int]:
-    """Return this process's counters of reading, from Linux."""
-    lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
-    return {key: int(value) for key, value in (line.split(": ") for line in lines)}

@@ -18,8 +18,8 @@ from unittest.mock import patch
 PARTS = {
     "reading headers, laying out": ["freqcache.building.run:_plan"],
     "reading files": ["freqcache.sources.folder:read_file"],
-    "hashing (XXH3)": ["freqcache.building.shard:xxhash.xxh3_128_digest"],
-    "extraction": ["freqcache.building.shard:extract"],
+    "hashing (XXH3)": ["freqcache.building.files:xxhash.xxh3_128_digest"],
+    "extraction": ["freqcache.building.files:extract"],
     "statistics, copying into row groups": ["freqcache.statistics:Accumulator.add"],
     "filling row groups": ["freqcache.building.shard:_Shard.fill"],
     "compression, CRC-32C": ["freqcache.store.encoding:ChunkEncoder.encode"],

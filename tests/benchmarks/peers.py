@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from measuring import Pass, StoppedError
 from PIL import Image
+
+from freqcache.benchmarking.passes import Pass, StoppedError
 
 HERE = Path(__file__).parent
 CROP, SHORT_SIDE = 224, 256

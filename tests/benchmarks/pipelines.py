@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from measuring import Pass, timed
 from PIL import Image
 from torch import Tensor
 
 from freqcache import FrequencyDataset
+from freqcache.benchmarking.passes import Pass, timed
 from freqcache.buffers import Buffers
 from freqcache.crops import Crop
 from freqcache.transforms import EvalTransform, Normalize, TrainTransform

@@ -8,8 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import cold
-from measuring import Pass, best, least_cpu, steady
+from measuring import best, least_cpu, steady
+
+from freqcache.benchmarking import page_cache
+from freqcache.benchmarking.passes import Pass
 
 Results = dict[str, list[Pass]]
 
@@ -58,11 +60,11 @@ def describe(files: Sequence[Path], passes: int, core: int, library: Any) -> Non
 
 def check_dropping(store: Path) -> None:
     """Print how much of a store the page cache holds before and after it is dropped."""
-    files = cold.files_below(store)
-    cold.warm(files)
-    before = cold.resident(files)
-    cold.drop(files)
+    files = page_cache.files_below(store)
+    page_cache.warm(files)
+    before = page_cache.resident(files)
+    page_cache.drop(files)
     print(
         f"Cold: by mincore, {before:.1%} of a store's pages are in memory once read, "
-        f"{cold.resident(files):.1%} after the drop"
+        f"{page_cache.resident(files):.1%} after the drop"
     )

@@ -27,8 +27,8 @@ BUILDS = {
     f"to a square of {SIZE} (`build --size {SIZE}`)": (
         freqcache.BuildOptions(size=SIZE),
         {
-            "resampling": ["freqcache.building.shard:to_fixed_grid"],
-            "quantization": ["freqcache.building.shard:quantize_fixed"],
+            "resampling": ["freqcache.building.files:to_fixed_grid"],
+            "quantization": ["freqcache.building.files:quantize_fixed"],
         },
     ),
     f"to fit {MAX_SIZE} (`build --max-size {MAX_SIZE}`)": (

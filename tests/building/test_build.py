@@ -19,7 +19,7 @@ import freqcache
 import freqcache.errors
 from freqcache import BuildOptions
 from freqcache.building import BuildReport
-from freqcache.building import shard as shard_module
+from freqcache.building import files as files_module
 from freqcache.errors import BuildError
 from freqcache.extraction import ExtractionOptions
 from freqcache.jpeg import read_coefficients
@@ -233,7 +233,7 @@ def test_an_interrupted_build_goes_on(
     monkeypatch.setattr("freqcache.building.plan.SHARD_SAMPLES", 4)
     monkeypatch.setattr("freqcache.building.plan.ROW_GROUP_BLOCKS", 100)
     build(source, tmp_path / "whole.zarr")
-    real, calls = shard_module.extract, []
+    real, calls = files_module.extract, []
 
     def failing(data: bytes, options: ExtractionOptions) -> object:
         calls.append(1)
@@ -242,10 +242,10 @@ def test_an_interrupted_build_goes_on(
         return real(data, options)
 
     out = tmp_path / "out.zarr"
-    monkeypatch.setattr(shard_module, "extract", failing)
+    monkeypatch.setattr(files_module, "extract", failing)
     with pytest.raises(_Interrupted):
         build(source, out)
-    monkeypatch.setattr(shard_module, "extract", real)
+    monkeypatch.setattr(files_module, "extract", real)
     assert not (out / "zarr.json").exists()
     with pytest.raises(freqcache.errors.StoreError, match="did not finish"):
         freqcache.open(out)

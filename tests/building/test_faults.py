@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from build_process import SMALL, among_own_mounts, command, everything, ledger, run, write_source
 
+from freqcache.building import making
 from freqcache.building import run as run_module
 from freqcache.progress import Progress
 from freqcache.progress import progress as real_progress
+from freqcache.sources import SourceFile
 from freqcache.sources.folder import FolderReader
 from freqcache_cli.main import main
 
@@ -67,7 +69,8 @@ def check_line(shown: str, *words: str) -> None:
 
 def doing_first(name: str, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *, after: bool = False) -> None:
     """Do something once, before or after the first call of a function of the run."""
-    real, done = getattr(run_module, name), []
+    home = run_module if hasattr(run_module, name) else making
+    real, done = getattr(home, name), []
 
     def call(*arguments: Any, **keywords: Any) -> Any:
         result = real(*arguments, **keywords) if after else None
@@ -75,7 +78,7 @@ def doing_first(name: str, act: Callable[[], object], monkeypatch: pytest.Monkey
             done.append(act())
         return result if after else real(*arguments, **keywords)
 
-    monkeypatch.setattr(run_module, name, call)
+    monkeypatch.setattr(home, name, call)
 
 
 def test_a_file_that_vanishes_is_in_the_ledger(
@@ -118,11 +121,11 @@ def test_a_file_that_can_be_read_again_changes_the_layout(
     """Its size and time are the same, but shards made without it do not fit a plan that has it."""
     victim, real = source / "train" / "ant" / "0.jpg", run_module.scan_files
 
-    def refusing(reader: FolderReader, paths: list[str], options: Any) -> list[Any]:
-        scans = real(reader, paths, options)
+    def refusing(reader: FolderReader, files: list[SourceFile], options: Any) -> list[Any]:
+        scans = real(reader, files, options)
         return [
-            "cannot be read: Permission denied" if reader.root / path == victim else scan
-            for path, scan in zip(paths, scans, strict=True)
+            "cannot be read: Permission denied" if reader.root / file.path == victim else scan
+            for file, scan in zip(files, scans, strict=True)
         ]
 
     def stop(*_: object) -> None:
@@ -162,6 +165,7 @@ def test_a_worker_that_is_killed_ends_the_build(
 
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "progress", killing)
+        patch.setattr(making, "progress", killing)
         assert build(source, out, workers=2) == 1
     check_line(capfd.readouterr().err, str(out), "worker process died", "goes on from here")
     assert not multiprocessing.active_children()

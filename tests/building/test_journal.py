@@ -12,6 +12,8 @@ from photographs import write_tree
 
 import freqcache
 from freqcache.building import BuildOptions
+from freqcache.building.files import FileSource
+from freqcache.building.form import StoreForm
 from freqcache.building.journal import Journal
 from freqcache.building.shard import ShardRecord, ShardTask, is_done
 from freqcache.errors import BuildError
@@ -180,14 +182,14 @@ def test_a_link_is_followed(photos: Path, tmp_path: Path) -> None:
 def test_a_damaged_record_is_no_record(tmp_path: Path) -> None:
     """Whatever bit of it is flipped: its shard is made again, unless the flip changes nothing that counts."""
     task = ShardTask(
-        reader=FolderReader(root=tmp_path),
+        source=FileSource(reader=FolderReader(root=tmp_path), options=BuildOptions()),
         store=tmp_path,
         record=tmp_path / "train-000000.npz",
         split="train",
         number=0,
         groups=(),
         arrays={},
-        options=BuildOptions(),
+        form=StoreForm.of_build(BuildOptions()),
     )
     files = {"shard_digest": np.zeros((0, 16), dtype=np.uint8), "shard_bytes": np.zeros(0, dtype=np.int64)}
     record = ShardRecord(samples={}, statistics=np.zeros((9, 192)), files=files, failures=(), saturated=0)

@@ -11,11 +11,12 @@ import pytest
 from freqcache import __version__
 from freqcache.errors import BuildError
 from freqcache_cli import main as main_module
-from freqcache_cli.main import main
+from freqcache_cli.main import _COMMANDS, main
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], *([name, "--help"] for name in ("build", "train", "sweep", "demo", "select"))]
+    "arguments",
+    [["--help"], *([name, "--help"] for name in sorted(_COMMANDS))],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     script = (

@@ -139,3 +139,19 @@ def test_what_does_not_fit_is_refused(stores: Path) -> None:
         FrequencyDataset(stores / "fixed.zarr", split="test")
     with pytest.raises(MaskError, match="no preset"):
         FrequencyDataset(stores / "fixed.zarr", channels="25")
+
+
+@pytest.mark.parametrize("kind", ["native", "fixed"])
+def test_other_channels_of_the_same_dataset_are_those_of_a_new_one(small_stores: Path, kind: str) -> None:
+    path = small_stores / f"{kind}.zarr"
+    first = FrequencyDataset(path, split="all", channels="6")
+    assert len(first.channel_bytes) == 6  # known from here on, and not for the others
+    other, new = first.with_channels("24"), FrequencyDataset(path, split="all", channels="24")
+    assert other.channels == new.channels
+    assert torch.equal(other.scale, new.scale)
+    assert other.bytes_per_image == new.bytes_per_image
+    np.testing.assert_array_equal(other.channel_bytes, new.channel_bytes)
+    ours, theirs = other.read_batch([3, 0]), new.read_batch([3, 0])
+    for mine, same in zip(ours.parts[0], theirs.parts[0], strict=True):
+        assert torch.equal(mine, same)
+    assert len(first.channels) == len(first.scale) == 6

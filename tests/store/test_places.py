@@ -118,7 +118,9 @@ def test_a_damaged_zip_file_is_one_message(stores: Path, tmp_path: Path) -> None
 
 def test_what_is_no_store_is_one_message(stores: Path, tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("no zip")
-    with pytest.raises(StoreError, match=r"text.zip: cannot be opened: File is not a zip file"):
+    with pytest.raises(
+        StoreError, match=r"text.zip: neither a store's folder nor a zip file of one: File is not a zip file"
+    ):
         open_store(tmp_path / "text.zip")
     shutil.make_archive(str(tmp_path / "wrapped"), "zip", stores, "fixed.zarr")
     with pytest.raises(StoreError, match=r"wrapped.zip: not a freqcache store"):

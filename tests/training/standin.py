@@ -79,7 +79,8 @@ def install(monkeypatch: pytest.MonkeyPatch, *caches: MemoryCache) -> None:
 
     def open_store(path: object) -> SimpleNamespace:
         cache = find(path)
-        return SimpleNamespace(kind="fixed", splits=tuple(cache.splits), id=cache.id, classes=cache.classes)
+        names = {"splits": tuple(cache.splits), "id": cache.id, "classes": cache.classes}
+        return SimpleNamespace(kind="fixed", channels=ChannelMask.preset("192"), **names)
 
     def open_dataset(
         path: object, *, split: str, channels: Any = None, size: int | None = None, threads: int = 1

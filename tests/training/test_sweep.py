@@ -14,9 +14,11 @@ from statistics import mean, stdev
 import pytest
 import torch
 from click.testing import CliRunner
+from pictures import words_of
 
-from freqcache import plotting
-from freqcache.errors import MaskError, StoreError, TrainingError
+from freqcache.errors import MaskError, PlotError, StoreError, TrainingError
+from freqcache.plotting.style import MissingPlotExtra
+from freqcache.plotting.sweeps import round_ticks, save_sweep, thin_ticks
 from freqcache.selection import select_by_threshold
 from freqcache.sweep import (
     Cut,
@@ -28,11 +30,10 @@ from freqcache.sweep import (
     read_rows,
     run_sweep,
     running,
-    save_picture,
     summarize,
 )
+from freqcache.sweep.drawing import draw_sweep
 from freqcache.sweep.folder import SweepFolder
-from freqcache.sweep.picture import thin_ticks
 from freqcache.sweep.plan import number
 from freqcache.sweep.rows import write_rows
 from freqcache.sweep.table import mean_jaccard
@@ -257,20 +258,14 @@ def test_a_kill_while_the_first_checkpoint_is_saved(cache, finished, copied, tra
 
 
 def test_ctrl_c_says_how_to_go_on(cache, copied, monkeypatch):
-    class Recorder(running.SilentReporter):
-        lines = ()
-
-        def line(self, text):
-            Recorder.lines = (*Recorder.lines, text)
-
     def interrupted(*arguments, **keywords):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(running, "train", interrupted)
     before = _results(copied)
-    with pytest.raises(KeyboardInterrupt):
-        run_sweep(replace(SWEEP, lams=(0.01, 0.05)), copied, reporter=Recorder())
-    assert Recorder.lines[-1] == f"{copied}: interrupted; the same call goes on from here"
+    with pytest.raises(KeyboardInterrupt) as interruption:
+        run_sweep(replace(SWEEP, lams=(0.01, 0.05)), copied)
+    assert interruption.value.__notes__[-1] == "the same command goes on from here"
     assert _results(copied) == before  # an earlier call's rows stand
 
 
@@ -601,16 +596,56 @@ def test_ticks_are_numbers_that_are_there_and_apart():
     assert thin_ticks([100, 101, 102, 200], 4) == [100, 200]
 
 
+def test_ticks_of_bytes_are_round():
+    assert round_ticks([]) == []
+    assert round_ticks([5]) == [5]
+    assert round_ticks([0.6, 2.1, 5.8]) == [0.75, 1, 1.5, 2, 3, 4, 6]
+
+
+def test_the_picture_says_what_it_shows(tmp_path):
+    pytest.importorskip("matplotlib")
+    for name in ("a.svg", "b.svg"):
+        save_sweep(tmp_path / name, plot_series(ROWS), title="toy")
+    words = words_of(tmp_path / "a.svg")
+    assert {"channels kept", "KiB read per image", "learned, lambda 0.01", "square presets"} <= set(words)
+    assert "toy: mean of 1 to 2 seeds, each a faint point" in words
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_a_finished_sweep_is_drawn_again(finished, tmp_path):
+    """From its folder alone: the same bytes as the picture that the sweep left."""
+    pytest.importorskip("matplotlib")
+    draw_sweep(finished.path, tmp_path / "again.png")
+    assert (tmp_path / "again.png").read_bytes() == (finished.path / "sweep.png").read_bytes()
+
+
+def test_what_is_no_sweep_is_not_drawn(finished, tmp_path):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(TrainingError, match="gone: no such folder of a sweep"):
+        draw_sweep(tmp_path / "gone", tmp_path / "x.png")
+    with pytest.raises(TrainingError, match=r"is not the folder of a sweep: expected sweep.json"):
+        draw_sweep(tmp_path, tmp_path / "x.png")
+    shutil.copy(finished.path / "sweep.json", tmp_path)
+    with pytest.raises(PlotError, match="none of its runs has an accuracy yet"):
+        draw_sweep(tmp_path, tmp_path / "x.png")
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(TrainingError, match=r"results.json: not the results of a sweep"):
+        draw_sweep(tmp_path, tmp_path / "x.png")
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(TrainingError, match=r"sweep.json: not a sweep"):
+        draw_sweep(tmp_path, tmp_path / "x.png")
+
+
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_the_picture_is_a_file(tmp_path, suffix):
     pytest.importorskip("matplotlib")
     path = tmp_path / f"picture{suffix}"
-    save_picture(path, plot_series(ROWS), title="toy")
+    save_sweep(path, plot_series(ROWS), title="toy")
     assert path.stat().st_size > 10_000
-    with pytest.raises(TrainingError, match="cannot write the picture"):
-        save_picture(tmp_path / "missing" / "x.png", plot_series(ROWS))
-    with pytest.raises(TrainingError, match="cannot write the picture"):
-        save_picture(tmp_path / "x.nonsense", plot_series(ROWS))
+    with pytest.raises(PlotError, match=r"no such folder to write x.png to"):
+        save_sweep(tmp_path / "missing" / "x.png", plot_series(ROWS))
+    with pytest.raises(PlotError, match="cannot write the picture"):
+        save_sweep(tmp_path / "x.nonsense", plot_series(ROWS))
 
 
 def test_without_matplotlib_only_the_picture_is_missing(cache, copied, monkeypatch):
@@ -620,8 +655,8 @@ def test_without_matplotlib_only_the_picture_is_missing(cache, copied, monkeypat
     assert result.pictures == ()
     (warning,) = result.warnings
     assert "pip install 'freqcache[plot]'" in warning
-    with pytest.raises(plotting.MissingPlotExtra):
-        save_picture(copied / "x.png", plot_series(ROWS))
+    with pytest.raises(MissingPlotExtra):
+        save_sweep(copied / "x.png", plot_series(ROWS))
 
 
 def _run(*arguments):

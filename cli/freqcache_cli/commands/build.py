@@ -1,4 +1,4 @@
-"""``freqcache build``: a folder of images to a cache."""
+"""``freqcache build``: a folder of images, or another source of them, to a cache."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 
 from freqcache_cli.pixel_sizes import pixels_or_none
 from freqcache_cli.sizes import in_words
+from freqcache_cli.verbosity import verbosity
 
 if TYPE_CHECKING:
     from freqcache.building import BuildReport
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     "--max-scans", type=click.IntRange(1), default=256, show_default=True, help="Refuse JPEGs with more scans."
 )
 @click.option("--overwrite", is_flag=True, help="Replace the store that stands at OUT.zarr.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
+@verbosity
 def command(
     source: Path,
     out: Path,
@@ -76,9 +77,16 @@ def command(
 ) -> None:
     """Build a cache of DCT coefficients from the images in SOURCE.
 
-    SOURCE is a folder of class folders, or a folder with train/ and val/ (test/) of those. A build that was
-    interrupted goes on when the same command is given again.
-    """
+    SOURCE is a folder of class folders, or a folder with train/ and val/ (test/) of those. Or it is
+
+    \b
+      a manifest (.csv, .tsv) with the columns path, label and perhaps split;
+      WebDataset tars: a .tar, a folder of them, or 'shard-{0000..0099}.tar' in quotes;
+      Parquet files with images, as Hugging Face datasets have them: one, or a folder;
+      a folder that save_to_disk of Hugging Face datasets wrote.
+
+    A build that was interrupted goes on when the same command is given again.
+    """  # noqa: D301  (click's mark is the character itself)
     from freqcache.building import BuildOptions, build
     from freqcache.extraction import ExtractionOptions
     from freqcache.jpeg import Limits
@@ -115,7 +123,7 @@ def summary(report: BuildReport) -> str:
     if report.n_resumed:
         lines.append(f"  resumed  {report.n_resumed} shards were done already")
     if report.ignored:
-        lines.append(f"  ignored  {report.ignored} files that are not named as images or not in a class folder")
+        lines.append(f"  ignored  {report.ignored} files that are not named as images or not in a class")
     if report.empty_folders:
         lines.append(f"  empty    no image in {', '.join(report.empty_folders)}: not taken for a class")
     if report.saturated:

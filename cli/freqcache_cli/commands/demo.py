@@ -7,6 +7,8 @@ from shlex import quote
 
 import click
 
+from freqcache_cli.verbosity import reporter, verbosity
+
 
 @click.command()
 @click.option(
@@ -19,15 +21,17 @@ import click
 @click.option("-k", type=click.IntRange(1, 192), default=24, show_default=True, help="Channels to keep.")
 @click.option("--epochs", type=click.IntRange(1), default=30, show_default=True, help="Of each run.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-def command(out: Path, *, k: int, epochs: int, seed: int) -> None:
+@verbosity
+def command(out: Path, *, k: int, epochs: int, seed: int, quiet: bool) -> None:
     """Build, train with gates, select channels and train on those, on 150 photographs of flowers.
 
     Takes two to three minutes on two cores. It shows the road, not the accuracy that can be reached.
     """
     from freqcache.demo import run_demo
-    from freqcache.training import TerminalReporter
 
-    result = run_demo(out, k=k, epochs=epochs, seed=seed, reporter=TerminalReporter())
+    result = run_demo(out, k=k, epochs=epochs, seed=seed, reporter=reporter(quiet=quiet))
+    if quiet:
+        return
     click.echo(f"\n{result.table()}\n")
     click.echo(f"mask       {result.mask}")
     if result.heatmap is not None:

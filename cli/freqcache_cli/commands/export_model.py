@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from freqcache_cli.sizes import in_words
+from freqcache_cli.verbosity import verbosity
 
 
 @click.command("export-model")
@@ -17,7 +18,8 @@ from freqcache_cli.sizes import in_words
     type=click.Choice(["export", "torchscript"]),
     help="What OUT is, a .pt2 of torch.export or a .ts of TorchScript.  [default: by its ending]",
 )
-def command(run: Path, out: Path, *, form: str | None) -> None:
+@verbosity
+def command(run: Path, out: Path, *, form: str | None, quiet: bool) -> None:
     """Write the network of RUN to OUT, a file that torch runs without freqcache.
 
     It takes dequantized coefficients of the run's channels and returns logits; the normalization is inside. What its
@@ -28,6 +30,8 @@ def command(run: Path, out: Path, *, form: str | None) -> None:
     if form is None:
         form = next((name for name, ending in FORMS.items() if ending == out.suffix), "export")
     described = export_network(run, out, form=form)
+    if quiet:
+        return
     rows, columns = described["grid"]
     click.echo(
         f"{out}: {in_words(out.stat().st_size)}, {len(described['channels'])} channels on {rows}x{columns} blocks "

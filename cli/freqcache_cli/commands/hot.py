@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
+from freqcache_cli.names import MASK
 from freqcache_cli.sizes import in_words
+from freqcache_cli.verbosity import verbosity
 
 
 @click.command("hot")
@@ -14,12 +16,13 @@ from freqcache_cli.sizes import in_words
 @click.option(
     "--channels",
     required=True,
+    type=MASK,
     metavar="MASK",
     help="The channels to copy: a mask.json, or the name of a preset such as 24.",
 )
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Row groups read at a time.")
 @click.option("--overwrite", is_flag=True, help="Replace the hot copy that is there.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
+@verbosity
 def command(cache: Path, *, channels: str, threads: int, overwrite: bool, quiet: bool) -> None:
     """Make the hot copy of a cache: the channels of one mask, uncompressed, mapped into memory by readers.
 

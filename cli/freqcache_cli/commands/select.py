@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isnan
 from pathlib import Path
 from shlex import quote
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from freqcache_cli.sizes import parse_bytes
+from freqcache_cli.verbosity import reporter as speaker
+from freqcache_cli.verbosity import verbosity
 
 if TYPE_CHECKING:
     from freqcache.selection.report import ChannelChoice
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --by random.")
 @click.option("--allow-ties", is_flag=True, help="Write a mask even where the ranking does not decide.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@verbosity
 def command(
     source: str,
     *,
@@ -64,6 +68,7 @@ def command(
     seed: int,
     allow_ties: bool,
     device: str,
+    quiet: bool,
 ) -> None:
     """Rank the channels of RUN or CACHE, and write a mask of the best ones.
 
@@ -76,10 +81,9 @@ def command(
         msg = "give one of -k or --threshold, not both, or --budget alone"
         raise click.UsageError(msg)
 
-    from freqcache.plotting import save_heatmaps
+    from freqcache.plotting.heatmaps import save_heatmaps
     from freqcache.selection.report import check_targets
     from freqcache.selection.table import write_table
-    from freqcache.training import TerminalReporter
     from freqcache.training.runs import MASK
     from freqcache.training.select import CutOptions, choose_channels, is_run
 
@@ -88,7 +92,7 @@ def command(
     name = MASK if by == "gates" else f"mask-{by}.json"
     path = out or (Path(source) / name if run else Path(name))
     check_targets(path, *([] if table is None else [table]), heatmap=heatmap)
-    reporter = TerminalReporter()
+    reporter = speaker(quiet=quiet)
     choice = choose_channels(
         source,
         CutOptions(k=k, threshold=threshold, budget=budget, allow_ties=allow_ties),
@@ -104,15 +108,20 @@ def command(
     for warning in choice.warnings:
         reporter.warn(warning)
     choice.selection.mask.write(path)
-    click.echo(summary(choice, path))
+    say: Callable[[str], None] = _nothing if quiet else click.echo
+    say(summary(choice, path))
     if table is not None:
         write_table(table, choice.columns(), choice.selection.mask)
-        click.echo(f"{table}: table of the channels")
+        say(f"{table}: table of the channels")
     if heatmap is not None:
         title = f"{choice.ranking.name}, {Path(source).name}"
-        save_heatmaps(heatmap, choice.heat_rows(), selected=choice.selection.mask, title=title)
-        click.echo(f"{heatmap}: heat map")
-    click.echo(f"next       freqcache train --channels {quote(str(path))}")
+        save_heatmaps(heatmap, choice.heat_rows(), title=title)
+        say(f"{heatmap}: heat map")
+    say(f"next       freqcache train --channels {quote(str(path))}")
+
+
+def _nothing(_text: str) -> None:
+    """Say nothing."""
 
 
 def summary(choice: ChannelChoice, path: Path) -> str:
@@ -159,7 +168,8 @@ def _bytes(choice: ChannelChoice) -> list[str]:
     whole, own = profile.channel_bytes.sum(), profile.channel_bytes[mask.indices].sum()
     read = profile.reads(mask)
     takes = profile.channel_bytes[read.indices].sum()
-    lines = [f"bytes      {takes:,.0f} read per image, of {whole:,.0f} of all 192 channels (split {profile.split})"]
+    of = f"of {whole:,.0f} of all {int((profile.channel_bytes > 0).sum())} channels (split {profile.split})"
+    lines = [f"bytes      {takes:,.0f} read per image, {of}"]
     if len(read) > len(mask):
         lines.append(
             f"           the mask's own channels take {own:,.0f}, but a resize to {profile.size} px mixes frequencies: "

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from freqcache_cli.run_options import create_config, run_options
+from freqcache_cli.verbosity import reporter, verbosity
 
 _SET_HERE = ("channels", "input", "lam", "target_channels", "target_bytes", "seed", "gate")
 """Options of a run that the sweep sets, or, like the gate, has choices of its own for."""
@@ -71,6 +72,7 @@ _FLOATS, _INTEGERS = _numbers(float, "numbers"), _numbers(int, "whole numbers")
 @click.option(
     "--save-steps", type=click.IntRange(1), default=1000, show_default=True, help="Checkpoint after so many steps too."
 )
+@verbosity
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> None:
     """Train with a gate on CACHE for each lambda or target and each seed, and again on the masks that come of it.
@@ -79,6 +81,7 @@ def command(context: click.Context, /, **options: Any) -> None:
     seeds, masks and baselines to one that is there. Ends with a table, results.csv, results.json and a picture; the
     exit status is 1 where a run failed.
     """
+    quiet = options.pop("quiet")
     values: dict[str, Any] = {name: options.pop(name) for name in ("lams", "targets", "seeds", "k", "thresholds")}
     if not values["lams"] and not values["targets"]:
         msg = "name what to sweep over: --lam 0.003,0.01,0.03 or --target-channels 6,24,48"
@@ -88,7 +91,6 @@ def command(context: click.Context, /, **options: Any) -> None:
         raise click.UsageError(msg)
 
     from freqcache.sweep import Sweep, format_table, run_sweep
-    from freqcache.training import TerminalReporter
 
     if not values["seeds"]:
         values["seeds"] = (0,)
@@ -97,11 +99,12 @@ def command(context: click.Context, /, **options: Any) -> None:
     cache, out = options.pop("cache"), options.pop("out")
     values |= {name: options.pop(name) for name in ("retrain", "baselines")}
     run = {name: options.pop(name) for name in ("pictures", "save_steps")}
-    base = create_config(cache, {"channels": None, **options})
+    base = create_config(cache, {"channels": None, **options}, gated=True)
     if out is None:
         out = Path("sweeps") / Path(cache.rstrip("/")).name.removesuffix(".zarr")
-    reporter = TerminalReporter()
-    result = run_sweep(Sweep(base=base, **values), out, reporter=reporter, **run)
+    result = run_sweep(Sweep(base=base, **values), out, reporter=reporter(quiet=quiet), **run)
+    if quiet:
+        context.exit(1 if result.failed else 0)
     click.echo(f"\n{format_table(result.rows)}\n")
     said = ((f"{row.setting.label}, seed {row.seed}", warning) for row in result.rows for warning in row.warnings)
     for title, warning in dict.fromkeys(said):  # several masks are of one gated run

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from freqcache_cli.run_options import create_config, run_options
+from freqcache_cli.verbosity import reporter, verbosity
 
 
 @click.command("train")
@@ -20,28 +21,31 @@ from freqcache_cli.run_options import create_config, run_options
 @click.option(
     "--save-steps", type=click.IntRange(1), default=1000, show_default=True, help="Checkpoint after so many steps too."
 )
+@verbosity
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> None:
     """Train a network on CACHE, or on the cache that the mask came from.
 
     Without --channels the network sees all 192 channels through a gate, and the run ends with a mask of the
-    -k most probable ones; with --channels it reads just those. Under torchrun the processes share the work.
+    -k most probable ones; with --channels it reads just those. A cache that holds some channels only is read whole,
+    without a gate unless --gate or a target asks for one. Under torchrun the processes share the work.
     """
-    from freqcache.training import TerminalReporter, resume, train
+    from freqcache.training import resume, train
 
-    reporter = TerminalReporter()
+    quiet = options.pop("quiet")
+    speaker = reporter(quiet=quiet)
     k, out, run = options.pop("k"), options.pop("out"), options.pop("run")
     save_steps = options.pop("save_steps")
     if run is not None:
         _refuse_other_options(context)
-        result = resume(run, k=k, device=options["device"], reporter=reporter, save_steps=save_steps)
+        result = resume(run, k=k, device=options["device"], reporter=speaker, save_steps=save_steps)
     else:
         config = create_config(options.pop("cache"), options)
         if k is not None and config.gate == "none":
             msg = "-k is for the mask of a gated run, and this one has no gate"
             raise click.UsageError(msg)
-        result = train(config, out=out, k=k, reporter=reporter, save_steps=save_steps)
-    if not result.is_main:  # one process speaks
+        result = train(config, out=out, k=k, reporter=speaker, save_steps=save_steps)
+    if quiet or not result.is_main:  # one process speaks
         return
     top5 = f", top-5 {result.top5:.4f}" if result.classes > 5 else ""
     click.echo(f"accuracy   top-1 {result.top1:.4f}{top5} on the validation images")
@@ -62,7 +66,7 @@ def _is_typed(context: click.Context, name: str) -> bool:
 
 def _refuse_other_options(context: click.Context) -> None:
     """Refuse what a resumed run would ignore: it keeps its own configuration."""
-    allowed = {"run", "k", "device", "save_steps"}
+    allowed = {"run", "k", "device", "save_steps", "quiet", "verbose"}
     typed = [
         parameter.get_error_hint(context)
         for parameter in context.command.params

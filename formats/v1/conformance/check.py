@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from coefficients import Layout, check_coefficients
+from metadata import KEY, digest_of
 from problems import Problem, Problems
 
 MAJOR = "1"
+ALL_CHANNELS_ONLY = "1.0"
 STATISTICS = ("mean", "std", "std_of_means", "minimum", "maximum", "zero_fraction", "count")
 ABSENT = 255
 Arrays = dict[str, npt.NDArray[Any]]
@@ -47,6 +49,13 @@ def channel_table() -> list[list[Any]]:
     return [[component, v, u] for component in ("Y", "Cb", "Cr") for v, u in cells]
 
 
+def stored_channels(table: object) -> list[int]:
+    """Return the storage indices of a store's channel table; none for a table that is not some of the 192 in order."""
+    every = channel_table()
+    indices = [index for index, channel in enumerate(every) if isinstance(table, list) and channel in table]
+    return indices if [every[index] for index in indices] == table else []
+
+
 def check_store(store: Path) -> list[Problem]:
     """Return every problem of a store.
 
@@ -73,10 +82,12 @@ def check_store(store: Path) -> list[Problem]:
         problems.add(path, "version", f"version: expected {MAJOR}.x, found {version!r}")
         return problems.found
     _check_root(problems, path, attributes)
+    channels = stored_channels(attributes.get("channels"))
     kind, splits, classes = (attributes.get(key) for key in ("kind", "splits", "classes"))
-    if kind in ("native", "fixed") and isinstance(splits, list) and isinstance(classes, list):
+    if channels and kind in ("native", "fixed") and isinstance(splits, list) and isinstance(classes, list):
         for split in splits:
-            _check_split(problems, store / str(split), kind, len(classes))
+            _check_split(problems, store / str(split), kind, len(classes), channels)
+        _check_digest(problems, path, attributes)
     return problems.found
 
 
@@ -91,16 +102,18 @@ def _check_root(problems: Problems, path: Path, attributes: dict[str, Any]) -> N
     """Check the root attributes: section 3."""
     expected = {
         "complete": True,
-        "channels": channel_table(),
         "order": "zigzag",
         "block_size": 8,
         "level_shift": 128,
     }
     for key, value in expected.items():
         if attributes.get(key) != value:
-            found = "another list" if key == "channels" else repr(attributes.get(key))
-            wanted = "the 192 channels in storage order" if key == "channels" else repr(value)
-            problems.add(path, key, f"{key}: expected {wanted}, found {found}")
+            problems.add(path, key, f"{key}: expected {value!r}, found {attributes.get(key)!r}")
+    channels = stored_channels(attributes.get("channels"))
+    if not channels:
+        problems.add(path, "channels", "channels: expected the 192 channels in storage order, or some of them")
+    elif len(channels) < 192 and attributes.get("version") == ALL_CHANNELS_ONLY:
+        problems.add(path, "channels", f"channels: 192 in version {ALL_CHANNELS_ONLY}, found {len(channels)}")
     if attributes.get("kind") not in ("native", "fixed"):
         problems.add(path, "kind", f"kind: expected native or fixed, found {attributes.get('kind')!r}")
     for key in ("splits", "classes"):
@@ -114,7 +127,22 @@ def _check_root(problems: Problems, path: Path, attributes: dict[str, Any]) -> N
         problems.add(path, "options", "options: expected an object")
 
 
-def _check_split(problems: Problems, split: Path, kind: str, n_classes: int) -> None:
+def _check_digest(problems: Problems, path: Path, attributes: dict[str, Any]) -> None:
+    """Check the digest of all metadata: section 8. A store of version 1.0 may have none."""
+    if KEY not in attributes:
+        if attributes["version"] != "1.0":
+            problems.add(path, "metadata", f"{KEY}: missing")
+        return
+    try:
+        found = digest_of(path.parent, attributes["kind"], attributes["splits"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problems.add(path, "metadata", f"{KEY}: cannot be computed: {error!r}")
+        return
+    if attributes[KEY] != found:
+        problems.add(path, "metadata", f"{KEY}: some zarr.json is not what was written")
+
+
+def _check_split(problems: Problems, split: Path, kind: str, n_classes: int, channels: list[int]) -> None:
     """Check one split: sections 2, 4 and 5, then its coefficients."""
     document = problems.json(split / "zarr.json", "split-missing")
     attributes = _attribute(document)
@@ -126,7 +154,7 @@ def _check_split(problems: Problems, split: Path, kind: str, n_classes: int) -> 
     if type(slots) is not int or type(samples) is not int or not 0 <= samples <= slots:
         problems.add(split / "zarr.json", "samples", f"slots, samples: found {slots!r}, {samples!r}")
         return
-    statistics = _statistics(problems, split / "zarr.json", attributes.get("statistics"))
+    statistics = _statistics(problems, split / "zarr.json", attributes.get("statistics"), len(channels))
     wanted = PER_SAMPLE | (PER_NATIVE_SAMPLE if kind == "native" else {})
     arrays: Arrays = {}
     for name, (dtype, shape) in wanted.items():
@@ -134,7 +162,7 @@ def _check_split(problems: Problems, split: Path, kind: str, n_classes: int) -> 
         if values is not None:
             arrays[name] = values
     if kind == "fixed":
-        steps = problems.values(split / "quantization", "float32", (192,), ("channel",))
+        steps = problems.values(split / "quantization", "float32", (len(channels),), ("channel",))
         if steps is not None:
             arrays["quantization"] = steps
     present = arrays.get("origin", np.zeros(slots, dtype=np.uint8)) != ABSENT
@@ -144,19 +172,19 @@ def _check_split(problems: Problems, split: Path, kind: str, n_classes: int) -> 
     _check_paths(problems, split, slots)
     starts = _row_groups(problems, split, slots, kind)
     if starts is not None and "origin" in arrays:
-        layout = Layout(path=split, kind=kind, starts=starts, present=present, arrays=arrays)
+        layout = Layout(path=split, kind=kind, channels=channels, starts=starts, present=present, arrays=arrays)
         check_coefficients(problems, layout, statistics)
 
 
-def _statistics(problems: Problems, path: Path, found: object) -> Arrays | None:
+def _statistics(problems: Problems, path: Path, found: object, n_channels: int) -> Arrays | None:
     if not isinstance(found, dict):
         problems.add(path, "statistics", "statistics: expected an object")
         return None
     lists = {name: found.get(name) for name in STATISTICS}
     for name, values in lists.items():
-        good = isinstance(values, list) and len(values) == 192
+        good = isinstance(values, list) and len(values) == n_channels
         if not good or not all(type(value) in (int, float) and np.isfinite(value) for value in values or ()):
-            problems.add(path, "statistics", f"statistics.{name}: expected 192 finite numbers")
+            problems.add(path, "statistics", f"statistics.{name}: expected {n_channels} finite numbers")
             return None
     return {name: np.array(values, dtype=np.float64) for name, values in lists.items()}
 

@@ -33,6 +33,8 @@ class Layout:
         The split's folder.
     kind : str
         ``"native"`` or ``"fixed"``.
+    channels : list of int
+        Storage indices of the channels that are stored.
     starts : (groups + 1,) int64
         First slot of each row group.
     present : (slots,) bool
@@ -43,6 +45,7 @@ class Layout:
 
     path: Path
     kind: str
+    channels: list[int]
     starts: npt.NDArray[np.int64]
     present: npt.NDArray[np.bool_]
     arrays: dict[str, npt.NDArray[Any]]
@@ -52,29 +55,42 @@ class Layout:
         """Row groups."""
         return len(self.starts) - 1
 
+    def rows(self, name: str) -> list[int]:
+        """Return the storage indices of an array's channels: of its component, in a native store."""
+        if self.kind == "fixed":
+            return self.channels
+        return [index for index in self.channels if index // 64 == COMPONENTS.index(name)]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Coefficient arrays that there are: a native store has none of a component without a stored channel."""
+        return tuple(name for name in COMPONENTS if self.rows(name)) if self.kind == "native" else ("coefficients",)
+
 
 def check_coefficients(problems: Problems, layout: Layout, statistics: Statistics | None) -> None:
     """Check the coefficient arrays of a split; its statistics too if all of them can be read."""
-    native = layout.kind == "native"
-    names = COMPONENTS if native else ("coefficients",)
+    native, names = layout.kind == "native", layout.names
     before = len(problems.found)
     shapes = [_check_array(problems, layout, name) for name in names]
     known = [shape for shape in shapes if shape is not None]
     _check_digests(problems, layout, names, shapes)
     if len(known) < len(names) or len(problems.found) > before:
         return
-    if native and not _check_places(problems, layout, [chunk[1] for chunk, _, _ in known]):
+    if native and not _check_places(
+        problems, layout, {name: chunk[1] for name, (chunk, _, _) in zip(names, known, strict=True)}
+    ):
         return
-    totals = np.zeros((4, 192))  # count, sum, sum of squares, zeros
-    extremes = np.array([np.full(192, np.inf), np.full(192, -np.inf)])  # minimum, maximum
-    means: list[list[float]] = [[] for _ in range(192)]
+    stored = len(layout.channels)
+    totals = np.zeros((4, stored))  # count, sum, sum of squares, zeros
+    extremes = np.array([np.full(stored, np.inf), np.full(stored, -np.inf)])  # minimum, maximum
+    means: list[list[float]] = [[] for _ in range(stored)]
     for number, name in enumerate(names):
         array: Any = zarr.open_array(layout.path / name, mode="r")
         for group in range(layout.n_groups):
             values = _read_group(problems, layout, array, name, group, known[number][0])
             if values is None:
                 continue
-            for first, steps, sample in _samples(problems, layout, values, number, group, known[number][0]):
+            for first, steps, sample in _samples(problems, layout, values, name, group, known[number][0]):
                 _add(totals, extremes, means, first, sample * steps[:, None])
     if len(problems.found) == before and statistics is not None:
         _check_statistics(problems, layout, statistics, totals, extremes, means)
@@ -102,10 +118,14 @@ def _check_array(problems: Problems, layout: Layout, name: str) -> tuple[tuple[i
         chunk = tuple(sharding["configuration"]["chunk_shape"])
         _check_codecs(problems, path, sharding, native)
         if native:
-            good = shape[0] == shard[0] == 64 and chunk[0] == 1 and -(-shape[1] // chunk[1]) == layout.n_groups
+            good = (
+                shape[0] == shard[0] == len(layout.rows(name))
+                and chunk[0] == 1
+                and -(-shape[1] // chunk[1]) == layout.n_groups
+            )
             good = good and len(shape) == 2 and shard[1] % chunk[1] == 0
         else:
-            good = shape[:2] == (len(layout.present), 192) and chunk == (ROW_GROUP, 1, *shape[2:])
+            good = shape[:2] == (len(layout.present), len(layout.channels)) and chunk == (ROW_GROUP, 1, *shape[2:])
             good = good and len(shape) == 4 and shard[1:] == shape[1:] and shard[0] % ROW_GROUP == 0
     except (KeyError, IndexError, TypeError, ValueError) as error:
         problems.add(path, "shape", f"metadata is not that of a sharded array: {error!r}")
@@ -146,7 +166,7 @@ def _check_shard(problems: Problems, layout: Layout, name: str, number: int, per
     if not path.is_file():
         problems.add(path, "shard-missing", "missing shard")
         return
-    channels = 64 if native else 192
+    channels = len(layout.rows(name))
     index = read_index(path, per_shard * channels)
     if index is None:
         problems.add(path, "index-checksum", "too short for its index, or the index fails its checksum")
@@ -187,14 +207,14 @@ def _check_digests(
         for row, number in np.ndindex(values.shape[:2]) if values is not None else ():
             shard, shape = _shard_path(layout, names[row], number), known[row]
             if values is not None and shape is not None and shard.is_file():
-                n_chunks = shape[1][native] // shape[0][native] * (64 if native else 192)
+                n_chunks = shape[1][native] // shape[0][native] * len(layout.rows(names[row]))
                 if identity(shard, n_chunks)[key] != values[row, number].tobytes():
                     problems.add(shard, key, f"the file is not the one of {key}[{row}, {number}]")
                 elif key == "shard_digest" and embedded_digest(shard, n_chunks) != values[row, number].tobytes():
                     problems.add(shard, key, "the digest inside the file is not its own")
 
 
-def _check_places(problems: Problems, layout: Layout, lengths: list[int]) -> bool:
+def _check_places(problems: Problems, layout: Layout, lengths: dict[str, int]) -> bool:
     """Check ``blocks``, ``offset`` and ``quantization`` of every present native sample: section 6."""
     if not {"blocks", "offset", "quantization", "sampling", "width", "height"} <= set(layout.arrays):
         return False
@@ -204,7 +224,7 @@ def _check_places(problems: Problems, layout: Layout, lengths: list[int]) -> boo
         factors = layout.arrays["sampling"][slot].astype(int)
         pixels = int(layout.arrays["height"][slot]), int(layout.arrays["width"][slot])
         largest = np.maximum(factors.max(axis=0), 1)
-        for component, length in enumerate(lengths):
+        for component, name in enumerate(COMPONENTS):
             where = f"slot {slot}, component {component}"
             grid = layout.arrays["blocks"][slot, component].tolist()
             h, v = factors[component].tolist()
@@ -214,12 +234,15 @@ def _check_places(problems: Problems, layout: Layout, lengths: list[int]) -> boo
             if grid != (expected if h else [0, 0]):
                 problems.add(layout.path / "blocks", "blocks", f"{where}: expected {expected}, found {grid}")
             count = grid[0] * grid[1]
+            if count and (layout.arrays["quantization"][slot, component] == 0).any():
+                problems.add(layout.path / "quantization", "quantization", f"{where}: a step is zero")
+            if name not in lengths:
+                continue
+            length = lengths[name]
             start = int(layout.arrays["offset"][slot, component]) - group * length
             if count and not 0 <= start <= start + count <= length:
                 message = f"{where}: blocks {start}..{start + count} of row group {group} are not inside 0..{length}"
                 problems.add(layout.path / "offset", "place", message)
-            if count and (layout.arrays["quantization"][slot, component] == 0).any():
-                problems.add(layout.path / "quantization", "quantization", f"{where}: a step is zero")
     return len(problems.found) == before
 
 
@@ -247,14 +270,15 @@ def _read_group(
 
 
 def _samples(
-    problems: Problems, layout: Layout, values: npt.NDArray[Any], number: int, group: int, chunk: tuple[int, ...]
+    problems: Problems, layout: Layout, values: npt.NDArray[Any], name: str, group: int, chunk: tuple[int, ...]
 ) -> list[tuple[int, npt.NDArray[Any], npt.NDArray[Any]]]:
-    """Return (first channel, steps, quantized values as (channels, blocks)) of each sample in a row group.
+    """Return (first stored channel, steps, values as (channels, blocks)) of each sample in a row group.
 
     Notes every position that holds the fill value although a sample covers it, or the reverse.
     """
-    native = layout.kind == "native"
-    name = COMPONENTS[number] if native else "coefficients"
+    native, rows = layout.kind == "native", layout.rows(name)
+    number = COMPONENTS.index(name) if native else 0
+    frequencies = [index % 64 for index in rows]
     covered = np.zeros(values.shape[1:], dtype=bool)
     samples = []
     slots = np.arange(layout.starts[group], layout.starts[group + 1])
@@ -265,14 +289,14 @@ def _samples(
         if native:
             start = int(layout.arrays["offset"][slot, number]) - group * chunk[1]
             here: slice | int = slice(start, start + int(layout.arrays["blocks"][slot, number].prod()))
-            steps = steps[slot, number]
+            steps = steps[slot, number, frequencies]
         else:
             here = row
         if native and covered[here].any():
             problems.add(layout.path / "offset", "place", f"slot {slot}, component {number}: overlaps another sample")
         covered[here] = True
         plane = values[:, here].reshape(len(values), -1).astype(np.float64)
-        samples.append((64 * number, steps.astype(np.float64), plane))
+        samples.append((layout.channels.index(rows[0]), steps.astype(np.float64), plane))
     fill = values == FILLS[values.dtype.name]
     if fill[:, covered].any():
         problems.add(layout.path / name, "coded-fill", f"row group {group}: a coded position holds the fill value")

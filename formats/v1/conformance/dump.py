@@ -13,35 +13,37 @@ from typing import Any
 
 import numpy as np
 import zarr
-from check import check_store
+from check import check_store, stored_channels
 
 
 def dump_store(store: Path) -> dict[str, Any]:
     """Return the canonical dump of a valid store."""
     attributes = json.loads((store / "zarr.json").read_text(encoding="utf-8"))["attributes"]["freqcache"]
-    splits = {name: _dump_split(store / name, attributes["kind"]) for name in attributes["splits"]}
+    channels = stored_channels(attributes["channels"])
+    splits = {name: _dump_split(store / name, attributes["kind"], channels) for name in attributes["splits"]}
     return {"kind": attributes["kind"], "splits": splits}
 
 
-def _dump_split(path: Path, kind: str) -> dict[str, Any]:
+def _dump_split(path: Path, kind: str, stored: list[int]) -> dict[str, Any]:
     group: Any = zarr.open_group(path, mode="r")
     present = np.flatnonzero(group["origin"][...] != 255)
     steps = group["quantization"][...].astype(np.float64)
-    planes: list[list[bytes]] = [[] for _ in range(192)]
+    planes: list[list[bytes]] = [[] for _ in stored]
     if kind == "fixed":
         coefficients = group["coefficients"][...]
         for slot in present:
-            for channel in range(192):
+            for channel in range(len(stored)):
                 planes[channel].append((coefficients[slot, channel] * steps[channel]).astype("<f8").tobytes())
     else:
         offset, blocks = group["offset"][...], group["blocks"][...]
         for component, name in enumerate(("y", "cb", "cr")):
-            column = group[name][...]
-            for slot in present:
+            rows = [row for row, index in enumerate(stored) if index // 64 == component]
+            column = group[name][...] if rows else np.empty((0, 0))
+            for slot in present if rows else ():
                 start, count = offset[slot, component], blocks[slot, component].prod()
-                sample = column[:, start : start + count] * steps[slot, component][:, None]
-                for frequency in range(64):
-                    planes[64 * component + frequency].append(sample[frequency].astype("<f8").tobytes())
+                for place, row in enumerate(rows):
+                    sample = column[place, start : start + count] * steps[slot, component, stored[row] % 64]
+                    planes[row].append(sample.astype("<f8").tobytes())
     channels = [b"".join(plane) for plane in planes]
     return {
         "labels": group["label"][...][present].tolist(),

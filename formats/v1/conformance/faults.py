@@ -19,6 +19,8 @@ import zarr
 from shard_files import CRC_BYTES, DIGEST_BYTES, MISSING, crc32c, identity, read_index, seal, write_index
 
 GRAY, ABSENT, INT8, INT16 = "native-grayscale", "native-absent", "fixed-int8", "fixed-int16-absent"
+NATIVE_24, FIXED_24 = "native-24", "fixed-24"
+SEALED = "native-sealed"
 ROOT, SPLIT = "zarr.json", "train/zarr.json"
 SHARD = "train/cr/c/0/0"
 
@@ -40,6 +42,8 @@ class Fault:
         The fault, in words.
     apply : callable
         Puts it into the store at a path.
+    is_metadata : bool
+        Whether it is a change of metadata that the digest of all metadata tells, which is then not made to fit.
     """
 
     base: str
@@ -47,6 +51,7 @@ class Fault:
     reader: str
     sentence: str
     apply: Callable[[Path], None]
+    is_metadata: bool = False
 
 
 @contextmanager
@@ -178,6 +183,17 @@ def _swap_channels(store: Path) -> None:
         channels[1], channels[2] = channels[2], channels[1]
 
 
+def _drop_channel(store: Path) -> None:
+    with edit_json(store / ROOT) as document:
+        document["attributes"]["freqcache"]["channels"].pop()
+
+
+def _repeat_channel(store: Path) -> None:
+    with edit_json(store / ROOT) as document:
+        channels = document["attributes"]["freqcache"]["channels"]
+        channels[1] = channels[0]
+
+
 def _shift_mean(store: Path) -> None:
     with edit_json(store / SPLIT) as document:
         document["attributes"]["freqcache"]["statistics"]["mean"][0] += 100
@@ -221,7 +237,22 @@ def _drop_crc(codecs: list[Any]) -> list[Any]:
 
 
 def _fault(base: str, kinds: str, reader: str, sentence: str, apply: Callable[[Path], None]) -> Fault:
-    return Fault(base=base, kinds=tuple(kinds.split()), reader=reader, sentence=sentence, apply=apply)
+    is_metadata = "metadata" in kinds.split()
+    return Fault(
+        base=base, kinds=tuple(kinds.split()), reader=reader, sentence=sentence, apply=apply, is_metadata=is_metadata
+    )
+
+
+def _round_mean(store: Path) -> None:
+    """Change a mean by less than anybody would notice."""
+    with edit_json(store / SPLIT) as document:
+        document["attributes"]["freqcache"]["statistics"]["mean"][0] *= 1 + 1e-9
+
+
+def _unknown_level(store: Path) -> None:
+    """Change a number that nothing depends on: the level with which an array was compressed."""
+    with edit_json(store / "train/label/zarr.json") as document:
+        document["codecs"][1]["configuration"]["level"] += 1
 
 
 FAULTS: dict[str, Fault] = {
@@ -231,6 +262,21 @@ FAULTS: dict[str, Fault] = {
     "no-root": _fault(GRAY, "root", "must", "the root group is missing", _remove(ROOT)),
     "unknown-kind": _fault(GRAY, "kind", "must", "kind is dense", _attribute(ROOT, "kind", "dense")),
     "channels-reordered": _fault(GRAY, "channels", "must", "two channels changed places", _swap_channels),
+    "channels-few-in-1.0": _fault(
+        FIXED_24, "channels", "must", "24 channels in version 1.0, which has 192", _attribute(ROOT, "version", "1.0")
+    ),
+    "channels-repeated": _fault(NATIVE_24, "channels", "must", "a channel is listed twice", _repeat_channel),
+    "channels-none": _fault(FIXED_24, "channels", "must", "no channel is listed", _attribute(ROOT, "channels", [])),
+    "channels-too-few": _fault(
+        NATIVE_24, "statistics shape", "should", "a channel that is stored is not listed", _drop_channel
+    ),
+    "column-not-there": _fault(
+        NATIVE_24,
+        "array-missing",
+        "should",
+        "the array cb, of which channels are listed, is missing",
+        _remove_array("train/cb"),
+    ),
     "split-missing": _fault(
         GRAY,
         "split-missing",
@@ -241,6 +287,18 @@ FAULTS: dict[str, Fault] = {
     "sample-count": _fault(GRAY, "samples", "may", "samples is one too few", _attribute(SPLIT, "samples", 1)),
     "statistics-short": _fault(GRAY, "statistics", "may", "a list of statistics has 191 numbers", _shorten_statistics),
     "statistics-wrong": _fault(GRAY, "statistics", "may", "a mean is not the coefficients' mean", _shift_mean),
+    "creator-changed": _fault(
+        SEALED, "metadata", "may", "the creator is not the one that was written", _attribute(ROOT, "creator", "nobody")
+    ),
+    "statistics-rounded": _fault(SEALED, "metadata", "may", "a mean is off by 1e-9 of it", _round_mean),
+    "level-changed": _fault(SEALED, "metadata", "may", "label says another compression level", _unknown_level),
+    "digest-of-others": _fault(
+        SEALED,
+        "metadata",
+        "may",
+        "the metadata digest is another one",
+        _attribute(ROOT, "metadata_digest", "0" * 32),
+    ),
     # Array metadata
     "array-missing": _fault(
         GRAY, "array-missing", "should", "the array label is missing", _remove_array("train/label")

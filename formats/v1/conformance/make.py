@@ -1,6 +1,7 @@
 """Makes the example stores anew: ``make.py``, and by nothing else; the tests read what is committed.
 
-The valid stores are built by freqcache from small generated images, with row groups and shards of a few samples. Their
+The valid stores are built by freqcache from small generated images, with row groups and shards of a few samples; those
+of version 1.0 are marked so, which is what they are, and those with few channels are repacked from one. Their
 JSON is then written without indentation and their statistics with five digits, to keep them small. Every invalid store
 is derived from a valid one by one function below, and kept as the files that it changed.
 """
@@ -27,10 +28,13 @@ from check import STATISTICS, check_store
 from dump import dump_store
 from examples import HERE
 from faults import FAULTS, edit_json
+from metadata import KEY, seal
 from PIL import Image
 
 import freqcache
 from freqcache.building import plan
+from freqcache.rewriting import repack
+from freqcache_formats import ChannelMask
 
 FIXED = freqcache.BuildOptions(size=16)
 EXACT = freqcache.BuildOptions(size=16, exact=True)
@@ -43,9 +47,12 @@ COLOUR = [
     ("train/bee", 17, 15, "RGB", 2),
 ]
 DAMAGED = [("train/bee", 16, 16, "damaged", 0)]
+SEALED = ("native-sealed", "native-24", "fixed-24")
+"""Examples of this version, with a digest of their metadata; the others are as version 1.0 was, without it."""
 GRAY = [("train/ant", 16, 8, "L", 0), ("train/bee", 8, 8, "RGB", 0)]
 VALID: dict[str, tuple[str, list[tuple[str, int, int, str, int]], freqcache.BuildOptions]] = {
     "native-grayscale": ("one grayscale and one colour JPEG", GRAY, NATIVE),
+    "native-sealed": ("as native-grayscale, with a digest of its metadata", GRAY, NATIVE),
     "native-absent": (
         "four colour JPEGs in three samplings and one that is cut off: its slot is absent; two row groups, two shards",
         COLOUR + DAMAGED,
@@ -58,6 +65,18 @@ VALID: dict[str, tuple[str, list[tuple[str, int, int, str, int]], freqcache.Buil
         EXACT,
     ),
 }
+
+
+LUMA_AND_CB = ChannelMask.from_indices([*range(20), *range(64, 68)])
+REPACKED: dict[str, tuple[str, str, ChannelMask]] = {
+    "native-24": (
+        "native-absent with 20 channels of Y and 4 of Cb: no array cr; the absent slot is gone",
+        "native-absent",
+        LUMA_AND_CB,
+    ),
+    "fixed-24": ("fixed-int8 with the 24 channels of a square mask", "fixed-int8", ChannelMask.preset("24")),
+}
+"""Examples with some channels only: what they are, and what of."""
 
 
 def write_image(path: Path, seed: int, width: int, height: int, mode: str, subsampling: int) -> None:
@@ -80,12 +99,31 @@ def build_valid(name: str, out: Path, work: Path) -> None:
         write_image(work / name / folder / f"{number:02}.jpg", number, width, height, mode, subsampling)
     with mock.patch.object(plan, "ROW_GROUP_BLOCKS", 12), mock.patch.object(plan, "SHARD_SAMPLES", _shard(name)):
         freqcache.build(work / name, work / "out", options, workers=1, quiet=True)
-    shutil.move(work / "out", out)
+    _settle(work / "out", out)
+
+
+def repack_valid(name: str, valid: Path, work: Path) -> None:
+    """Make one valid store of another, with some of its channels."""
+    _, base, channels = REPACKED[name]
+    with mock.patch.object(plan, "ROW_GROUP_BLOCKS", 12), mock.patch.object(plan, "SHARD_SAMPLES", _shard(base)):
+        repack(valid / base, work / "out", channels=channels, workers=1, quiet=True)
+    _settle(work / "out", valid / name)
+
+
+def _settle(made: Path, out: Path) -> None:
+    """Move a store to its place, make its JSON small, and mark it as of its version."""
+    shutil.move(made, out)
     for path in sorted(out.rglob("zarr.json")):
         with edit_json(path) as document:
             statistics = document.get("attributes", {}).get("freqcache", {}).get("statistics", {})
             for key in STATISTICS if statistics else ():
                 statistics[key] = [float(f"{value:.5g}") for value in statistics[key]]
+    if out.name not in SEALED:
+        with edit_json(out / "zarr.json") as document:
+            attributes = document["attributes"]["freqcache"]
+            attributes["version"] = "1.0"
+            del attributes[KEY]
+    seal(out)
 
 
 def _shard(name: str) -> int:
@@ -99,6 +137,8 @@ def derive(name: str, valid: Path, work: Path) -> dict[str, Any]:
     base, changed = valid / fault.base, work / name
     shutil.copytree(base, changed)
     fault.apply(changed)
+    if fault.base in SEALED and not fault.is_metadata:
+        seal(changed)
     before, after = (set(_files(folder)) for folder in (base, changed))
     for path in sorted(after):
         if path not in before or (base / path).read_bytes() != (changed / path).read_bytes():
@@ -131,6 +171,12 @@ def main() -> int:
             if problems:
                 raise SystemExit("\n".join(map(str, problems)))
             entries["valid"][name] = {"what": sentence, "dump": dump_store(store)}
+        for name, (sentence, _, _) in REPACKED.items():
+            repack_valid(name, HERE / "valid", Path(temporary))
+            problems = check_store(HERE / "valid" / name)
+            if problems:
+                raise SystemExit("\n".join(map(str, problems)))
+            entries["valid"][name] = {"what": sentence, "dump": dump_store(HERE / "valid" / name)}
         for name in FAULTS:
             entries["invalid"][name] = derive(name, HERE / "valid", Path(temporary))
     versions = {

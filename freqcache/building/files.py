@@ -1,0 +1,105 @@
+"""Samples from image files: each file is read, hashed, extracted, and brought to the form of the store.
+
+A file that fails leaves its slot absent and an entry in the ledger. Writing is :mod:`freqcache.building.shard`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from freqcache.building.options import BuildOptions, LedgerEntry
+from freqcache.building.plan import Slot, end_if_damaged
+from freqcache.building.shard import Part, ShardTask, SlotContent
+from freqcache.errors import SourceError
+from freqcache.extraction import Sample, extract
+from freqcache.fixed_samples import to_fixed
+from freqcache.sources import SourceReader
+from freqcache_formats.layout import COEFFICIENTS, COLUMNS, NATIVE_SAMPLE_ARRAYS, SAMPLE_ARRAYS, Origin
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSource:
+    """Makes samples of files.
+
+    Attributes
+    ----------
+    reader : SourceReader
+        Gives the bytes of the files.
+    options : BuildOptions
+        What decides a sample.
+    """
+
+    reader: SourceReader
+    options: BuildOptions
+
+    def contents(self, task: ShardTask) -> Iterator[SlotContent]:
+        """Yield what goes into each slot of a shard: see :class:`freqcache.building.shard.SampleSource`."""
+        for slots in task.groups:
+            for slot in slots:
+                yield self._content(slot, task.split)
+
+    def _content(self, slot: Slot, split: str) -> SlotContent:
+        """Return the slot's sample, or an entry for the ledger instead."""
+        options = self.options
+        values: dict[str, Any] = {}
+        if slot.file is None:
+            msg = f"{slot.path}: a slot without a file"
+            raise ValueError(msg)
+        try:
+            data = self.reader.read(slot.file)
+        except SourceError as error:
+            return SlotContent(failures=(_entry(slot, split, str(error)),))
+        values["source_bytes"] = len(data)
+        values["source_digest"] = np.frombuffer(xxhash.xxh3_128_digest(data), dtype=np.uint8)
+        try:
+            sample = extract(data, options.per_sample)
+        except SourceError as error:
+            end_if_damaged(slot.path, error, options.per_sample)
+            return SlotContent(values=values, failures=(_entry(slot, split, str(error)),))
+        if options.size is None and sample.block_counts != slot.blocks:
+            reason = f"its header promised {slot.blocks} blocks, its data gave {sample.block_counts}"
+            return SlotContent(values=values, failures=(_entry(slot, split, reason),))
+        kept = (_entry(slot, split, "; ".join(sample.warnings), kept=True),) if sample.warnings else ()
+        values |= self._describe(sample, slot)
+        if options.size is not None:
+            fixed = to_fixed(sample, size=options.size, exact=options.exact)
+            whole: dict[str, Part] = {COEFFICIENTS: (fixed.coefficients, fixed.steps)}
+            return SlotContent(parts=whole, values=values, failures=kept, saturated=fixed.saturated)
+        parts = {
+            name: (component.coefficients, component.quantization)
+            for name, component in zip(COLUMNS, sample.components, strict=False)
+        }
+        return SlotContent(parts=parts, values=values, failures=kept)
+
+    def _describe(self, sample: Sample, slot: Slot) -> dict[str, Any]:
+        """Return the values of the per-sample arrays."""
+        fixed = self.options.size is not None
+        values: dict[str, Any] = {
+            "label": slot.label,
+            "width": sample.width,
+            "height": sample.height,
+            "source_width": sample.source_width,
+            "source_height": sample.source_height,
+            "sampling": np.zeros(SAMPLE_ARRAYS["sampling"].shape, dtype=np.uint8),
+            "orientation": sample.orientation,
+            "origin": Origin.REDUCED if fixed and sample.origin is Origin.EXTRACTED else sample.origin,
+        }
+        if not fixed:
+            for name in ("blocks", "quantization"):
+                layout = NATIVE_SAMPLE_ARRAYS[name]
+                values[name] = np.zeros(layout.shape, dtype=layout.dtype)
+        for component, part in enumerate(sample.components):
+            values["sampling"][component] = part.h, part.v
+            if not fixed:
+                values["blocks"][component] = part.coefficients.shape[1:]
+                values["quantization"][component] = part.quantization
+        return values
+
+
+def _entry(slot: Slot, split: str, reason: str, *, kept: bool = False) -> LedgerEntry:
+    return LedgerEntry(path=slot.path, split=split, reason=reason, kept=kept)

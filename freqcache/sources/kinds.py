@@ -1,0 +1,131 @@
+"""Tells the kinds of sources apart, and says what is accepted where something is none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from freqcache.errors import BuildError
+from freqcache.sources.arrow import is_saved_dataset, list_saved
+from freqcache.sources.containers import containers_of, expand, files_of_folder, is_pattern, root_of_pattern
+from freqcache.sources.folder import IMAGE_SUFFIXES, list_folder, subfolders
+from freqcache.sources.manifest import DELIMITERS, list_manifest
+from freqcache.sources.parquet import list_parquet
+from freqcache.sources.tars import list_tars
+from freqcache.sources.tree import SourceTree
+
+ACCEPTED: Final = (
+    "a folder of class folders, or of train/ and val/ with those; a manifest (.csv, .tsv); "
+    "WebDataset tars (.tar) or Parquet files (.parquet), one or a folder of them; a folder that save_to_disk wrote"
+)
+"""What a source can be, for messages."""
+
+_TARS: Final = ".tar"
+_PARQUET: Final = ".parquet"
+_LISTS: Final = {_TARS: list_tars, _PARQUET: list_parquet}
+_HUB_FOLDER: Final = "data"
+"""Where repositories of the Hugging Face Hub have their Parquet files."""
+
+_INSTEAD: Final = {
+    ".tar.gz": "gunzip it and give the .tar",
+    ".tgz": "gunzip it and give the .tar",
+    ".tar.bz2": "bunzip2 it and give the .tar",
+    ".tar.xz": "unxz it and give the .tar",
+    ".tar.zst": "unzstd it and give the .tar",
+    ".zip": "unzip it and give the folder",
+    ".arrow": "give the folder that save_to_disk wrote, or to_parquet and give that",
+}
+
+
+def list_source(source: str | os.PathLike[str]) -> SourceTree:
+    """List the images of a source, whatever its kind.
+
+    Raises
+    ------
+    BuildError
+        If it is none, or holds no images.
+    """
+    name = os.fspath(source)
+    if not name or not isinstance(name, str):
+        return list_folder(name)
+    path = Path(name)
+    try:
+        if path.is_dir():
+            return _list_folder(path)
+        if is_pattern(name) and not path.exists():
+            return _list_pattern(name)
+        if path.is_file():
+            return _list_file(path)
+    except OSError as error:
+        msg = f"{error.filename or path}: cannot be listed: {error.strerror}"
+        raise BuildError(msg) from error
+    if "://" in name:
+        msg = f"{name}: is a URL; a build reads local files. Expected {ACCEPTED}"
+        raise BuildError(msg)
+    if path.exists():
+        msg = f"{path}: neither a folder nor a regular file; expected {ACCEPTED}"
+        raise BuildError(msg)
+    if path.suffix.lower() in {*DELIMITERS, *_LISTS, *_INSTEAD}:
+        msg = f"{path}: no such file"
+        raise BuildError(msg)
+    return list_folder(path)
+
+
+def _list_file(path: Path) -> SourceTree:
+    suffix = path.suffix.lower()
+    if suffix in DELIMITERS:
+        return list_manifest(path)
+    if suffix in _LISTS:
+        return _LISTS[suffix](containers_of(path, [path], path.parent))
+    instead = next((words for ending, words in _INSTEAD.items() if path.name.lower().endswith(ending)), None)
+    if instead:
+        msg = f"{path}: cannot be read as it is; {instead}"
+    elif suffix in IMAGE_SUFFIXES:
+        msg = f"{path}: one image is no source; expected {ACCEPTED}"
+    else:
+        msg = f"{path}: not a source; expected {ACCEPTED}"
+    raise BuildError(msg)
+
+
+def _list_folder(path: Path) -> SourceTree:
+    """List a folder: of images unless nothing but containers, and folders of splits with them, is in it."""
+    if is_saved_dataset(path):
+        return list_saved(path)
+    found = {
+        _TARS: files_of_folder(path, _TARS),
+        _PARQUET: files_of_folder(path, _PARQUET, inside=(_HUB_FOLDER,)),
+    }
+    with_files = [suffix for suffix, files in found.items() if files]
+    if not with_files or not _has_only(path, [file for files in found.values() for file in files]):
+        return list_folder(path)
+    if len(with_files) > 1:
+        msg = f"{path}: holds both {' and '.join(with_files)} files; give those of one kind, in a folder of their own"
+        raise BuildError(msg)
+    (suffix,) = with_files
+    return _LISTS[suffix](containers_of(path, found[suffix], path))
+
+
+def _has_only(path: Path, files: list[Path]) -> bool:
+    """Whether every folder in a folder holds containers, and neither images nor other folders."""
+    homes = {file.parent for file in files}
+    return all(folder in homes and not subfolders(folder) and not _has_images(folder) for folder in subfolders(path))
+
+
+def _has_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
+
+
+def _list_pattern(pattern: str) -> SourceTree:
+    names = expand(pattern)
+    suffixes = {Path(name).suffix.lower() for name in names}
+    if len(suffixes) > 1 or not suffixes <= set(_LISTS):
+        msg = f"{pattern}: a pattern stands for .tar files or for .parquet files"
+        raise BuildError(msg)
+    missing = [name for name in names if not Path(name).is_file()]
+    if missing:
+        msg = f"{pattern}: {len(missing)} of its {len(names)} files are missing; the first: {missing[0]}"
+        raise BuildError(msg)
+    (suffix,) = suffixes
+    files = containers_of(Path(pattern), [Path(name) for name in names], root_of_pattern(pattern))
+    return _LISTS[suffix](files)

@@ -1,0 +1,138 @@
+"""A spool: one temporary file beside a store that images are copied into, one after the other.
+
+Iterables are consumed once, and Parquet files are slow to read anywhere but in order, while a build reads in an order
+of its own. The spool takes as many bytes of disk as the images have. It goes when the build ends, however it ends; only
+a killed process leaves it, and the next build of the same store begins it again.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+from freqcache.errors import BuildError, SourceError
+from freqcache.progress import progress
+from freqcache.sources.files import RangeReader
+from freqcache.sources.tree import SourceFile, SourceTree
+
+_ENDING: Final = ".spool.partial"
+
+
+class Spool:
+    """The spool of a store; the file is made when it is first written to.
+
+    Parameters
+    ----------
+    store : Path
+        Where the store will stand.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self.path = Path(f"{store}{_ENDING}")
+        self._file: BinaryIO | None = None
+        self._length = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the file."""
+        if self._file is not None:
+            self.path.unlink(missing_ok=True)  # before the lock goes with the file
+            self._file.close()
+
+    @property
+    def reader(self) -> RangeReader:
+        """Reads what was appended: files with the name of the spool as their container."""
+        return RangeReader(root=self.path.parent)
+
+    def append(self, data: bytes) -> int:
+        """Append the bytes of an image; return where they lie.
+
+        Raises
+        ------
+        BuildError
+            If the spool cannot be written, or belongs to another build that is running.
+        """
+        try:
+            if self._file is None:
+                self._file = self._begin()
+            self._file.write(data)
+        except OSError as error:
+            raise self._failure(error) from error
+        position = self._length
+        self._length += len(data)
+        return position
+
+    def flush(self) -> None:
+        """Write out what was appended: nothing can be read before.
+
+        Raises
+        ------
+        BuildError
+            If the spool cannot be written.
+        """
+        try:
+            if self._file is None:
+                self._file = self._begin()
+            self._file.flush()
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def _begin(self) -> BinaryIO:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b", buffering=1 << 20)
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            msg = f"{self.path}: another build is writing this store"
+            raise BuildError(msg) from None
+        file.truncate()
+        return file
+
+    def _failure(self, error: OSError) -> BuildError:
+        needs = "; it needs as much space as all the images" if error.errno == errno.ENOSPC else ""
+        return BuildError(f"{self.path}: cannot be written: {error.strerror}{needs}")
+
+
+def spooled(tree: SourceTree, spool: Spool, *, quiet: bool) -> SourceTree:
+    """Copy the images of a source into a spool, in its order; return the tree that reads them from there.
+
+    An image that cannot be read keeps its place, with the reason as its problem.
+
+    Raises
+    ------
+    BuildError
+        If the spool cannot be written, or the source has vanished.
+    """
+    copied: dict[str, tuple[SourceFile, ...]] = {}
+    with progress(tree.n_files, "spooling", quiet=quiet) as bar:
+        for split, files in tree.splits.items():
+            mine = []
+            for file in files:
+                mine.append(_copied(tree, file, spool))
+                bar.update(1)
+            copied[split] = tuple(mine)
+    spool.flush()
+    return replace(tree, reader=spool.reader, splits=copied, sequential=False)
+
+
+def _copied(tree: SourceTree, file: SourceFile, spool: Spool) -> SourceFile:
+    if file.problem:
+        return file
+    try:
+        data = tree.reader.read(file)
+    except SourceError as error:
+        return replace(file, label=-1, size=0, problem=str(error))
+    return replace(file, size=len(data), mtime_ns=0, container=spool.path.name, position=spool.append(data))
