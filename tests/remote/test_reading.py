@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader
 import freqcache
 from freqcache.errors import StoreError
 from freqcache.remote import retrying
-from freqcache.store import NativeSplit
 from freqcache_formats import ChannelMask
 
 MASK = ChannelMask.preset("24")
@@ -66,8 +65,8 @@ def test_only_masked_chunks_and_indexes_are_fetched(name: str, local: Path, uplo
     assert all(any(array in path for array in arrays) for _, path, _ in s3.traffic.requests)
     # No request for a whole shard, none for its length.
     assert all((method, header[:6]) == ("GET", "bytes=") for method, _, header in s3.traffic.requests)
-    readers = split._readers if isinstance(split, NativeSplit) else (split._reader,)
-    indexes = sum(r.geometry.n_shards * (r.geometry.chunks_per_shard * 16 + 20) for r in readers)
+    arrays_read = [reader.geometry for reader in split.coefficient_arrays.values()]
+    indexes = sum(geometry.n_shards * (geometry.chunks_per_shard * 16 + 20) for geometry in arrays_read)
     masked = int(split.channel_bytes()[MASK.indices].sum())
     # What lies between wanted chunks and is too short for a request of its own is fetched too: small, in a small store.
     assert masked + indexes <= s3.traffic.bytes_sent <= masked + indexes + 32_768 * len(s3.traffic.requests)
