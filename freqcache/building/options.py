@@ -163,7 +163,7 @@ class BuildReport:
     saturated : int
         Coefficients that did not fit the steps of a fixed cache and were clipped.
     bytes_in, bytes_out : int
-        Of the source files read, and of the store.
+        Of the samples' source files, and of the store.
     seconds : float
         Wall time of this run.
     stages : dict of str to float

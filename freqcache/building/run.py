@@ -237,7 +237,8 @@ def _finish(
     ledger = _write_ledger(journal.store, failures)
     write_root(journal.store, digests, tree.classes, shards.form, options.to_dict(), f"freqcache {__version__}")
     journal.finish()
-    bytes_in = sum(int(record.samples["source_bytes"].sum()) for record in every)
+    of_files = np.concatenate([record.samples["source_bytes"] for record in every])
+    bytes_in = int(of_files[origins != Origin.ABSENT].sum())
     clock.ends("finish")
     for entry in failures:
         _log.info("%s %s: %s", "kept" if entry.kept else "left out", entry.path, entry.reason)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +27,14 @@ from freqcache.exporting.names import file_names
 from freqcache.exporting.report import ExportIncompleteError, ExportReport, OriginSizes
 from freqcache.exporting.selection import select_slots
 from freqcache.exporting.writing import WORK_FOLDER, GroupTask, Outcome, WriteOptions, write_group_files
+from freqcache.interruption import going_on
 from freqcache.progress import progress
 from freqcache.store import Store, open_store
 from freqcache.workers import Pool, WorkerDiedError
 from freqcache_formats.layout import Origin
 from freqcache_formats.mask import ChannelMask
+
+_GOES_ON: Final = "the same command goes on from here"
 
 
 def export_jpegs(
@@ -97,15 +101,20 @@ def export_jpegs(
     outcomes: dict[tuple[str, int], Outcome] = {}
     try:
         total = sum(map(len, chosen.values()))
-        with _working_in(folder), Pool(workers) as pool, progress(total, "exporting", quiet=quiet) as bar:
+        with (
+            going_on(_GOES_ON),
+            _working_in(folder),
+            Pool(workers) as pool,
+            progress(total, "exporting", quiet=quiet) as bar,
+        ):
             for name, found in pool.run(write_group_files, tasks):
                 outcomes.update(((name, outcome.slot), outcome) for outcome in found)
                 bar.update(len(found))
     except WorkerDiedError as error:
-        msg = f"{folder}: a worker process died (killed, or out of memory); the same command goes on from here"
+        msg = f"{folder}: a worker process died (killed, or out of memory); {_GOES_ON}"
         raise ExportError(msg) from error
     except OSError as error:
-        msg = f"{error.filename or folder}: {error.strerror or error}; the same command goes on from here"
+        msg = f"{error.filename or folder}: {error.strerror or error}; {_GOES_ON}"
         raise ExportError(msg) from error
     report = _report(opened, folder, chosen, outcomes, mask, began)
     if report.refused:

@@ -21,7 +21,6 @@ from freqcache.jpeg.writer import write_coefficients
 from freqcache.store import FixedSplit, NativeSplit, Store
 from freqcache.store.split import Slots
 from freqcache_formats.channels import N_CHANNELS, N_COMPONENTS, N_FREQUENCIES
-from freqcache_formats.errors import MaskError
 from freqcache_formats.mask import ChannelMask
 
 _Parts: TypeAlias = tuple[tuple[JpegComponent, ...], int, int, bool]
@@ -85,20 +84,18 @@ class SampleImage:
 
 
 def wanted_channels(store: Store, channels: ChannelMask | str) -> ChannelMask:
-    """Return the channels of a mask that a store holds.
+    """Return the channels of a mask; of the mask of all channels, those that a store holds.
 
     Raises
     ------
     MaskError
-        If the mask cannot be read, or the store holds none of its channels.
+        If the mask cannot be read, or the store does not hold all of its channels.
     """
     mask = ChannelMask.load(channels)
-    held = set(store.channels.channels)
-    found = [channel for channel in mask.channels if channel in held]
-    if not found:
-        msg = f"{store.location}: holds none of the {len(mask)} channels of the mask {mask.name!r}"
-        raise MaskError(msg)
-    return mask if len(found) == len(mask) else ChannelMask.of(found, name=mask.name)
+    if mask.is_all:
+        return store.channels
+    store.check_holds(mask)
+    return mask
 
 
 class ImageReader:

@@ -156,7 +156,7 @@ def draw_reconstructions(
     index: str | int,
     path: str | Path,
     *,
-    channels: Sequence[str | Path | ChannelMask] = PRESETS,
+    channels: Sequence[str | Path | ChannelMask] | None = None,
     split: str | None = None,
     source: str | Path | None = None,
     dpi: int | None = None,
@@ -169,8 +169,8 @@ def draw_reconstructions(
         As for :func:`freqcache.plotting.stored.read_sample`.
     path : path
         PNG, SVG or PDF file to write.
-    channels : sequence
-        Presets, files or masks.
+    channels : sequence, optional
+        Presets, files or masks; those of :data:`PRESETS` that the store holds by default.
     source : path, optional
         The source file, or the folder that the store was built from: the original is then its pixels, decoded by
         Pillow, and otherwise the image from all channels that the store holds.
@@ -187,17 +187,25 @@ def draw_reconstructions(
         As the functions that this one calls.
     """
     check_picture(path)
-    for one in channels:
+    for one in channels or ():
         ChannelMask.load(one)  # what is no mask is said before the store is read
     sample = read_sample(store, index, split)
     if source is None:
         original, whole = sample.rgb(), sample.channel_bytes.sum()
-        name = f"all {len(sample.held)} channels\nthe original, {in_bytes(whole)}"
+        every = (
+            "all 192 channels\nthe original"
+            if sample.held.is_all
+            else f"the {len(sample.held)} channels held\nall there is"
+        )
+        name = f"{every}, {in_bytes(whole)}"
     else:
         original, name = (
             source_pixels(sample, source),
             f"{text(Path(sample.path).name, 30)}\nthe original, decoded by Pillow",
         )
+    if channels is None:
+        held = set(sample.held.channels)
+        channels = [one for one in PRESETS if set(ChannelMask.load(one).channels) <= held] or [sample.held]
     made = reconstruct(sample, channels, original)
     save_reconstructions(path, sample, made, original, name=name, dpi=dpi)
     return made

@@ -12,7 +12,7 @@ SHELLS: Final = ("bash", "zsh", "fish")
 @click.command("completion")
 @click.argument("shell", type=click.Choice(SHELLS))
 def command(shell: str) -> None:
-    r"""Print the script with which SHELL completes commands, options, masks, recipes and paths.
+    """Print the script with which SHELL completes commands, options, masks, recipes and paths.
 
     \b
     bash   freqcache completion bash > ~/.local/share/bash-completion/completions/freqcache
@@ -22,7 +22,7 @@ def command(shell: str) -> None:
     \b
     For this session alone (bash; zsh alike):
            eval "$(freqcache completion bash)"
-    """
+    """  # noqa: D301 - click wants the backspace itself
     from click.shell_completion import get_completion_class
 
     from freqcache_cli.main import COMPLETE, cli

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isinf
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,8 @@ def tiles(store: str, index: str, *, split: str | None, scale: str, out: Path, d
 @click.argument("index", metavar="INDEX")
 @click.option(
     "--channels",
-    default="6,24,48,64",
-    show_default=True,
     metavar="MASK,MASK,..",
-    help="Presets and mask.json files.",
+    help="Presets and mask.json files.  [default: those of 6,24,48,64 that the cache holds]",
 )
 @_sample_split
 @click.option(
@@ -124,15 +123,16 @@ def tiles(store: str, index: str, *, split: str | None, scale: str, out: Path, d
 )
 @_picture_options
 def reconstruction(
-    store: str, index: str, *, channels: str, split: str | None, source: Path | None, out: Path, dpi: int
+    store: str, index: str, *, channels: str | None, split: str | None, source: Path | None, out: Path, dpi: int
 ) -> None:
     """Draw one sample's image from some of its channels, beside the original.
 
     INDEX is a slot, or the path of the source file as the cache has it, or the end of that path. Under each image: its
-    PSNR, and the bytes of its channels. The original is the image from all channels, or the source file.
+    PSNR, and the bytes of its channels. The original is the image from all channels that
+    the cache holds, or the source file.
     """
-    names = [name.strip() for name in channels.split(",")]
-    if not all(names):
+    names = None if channels is None else [name.strip() for name in channels.split(",")]
+    if names is not None and not all(names):
         msg = f"--channels: expected presets and mask.json files with commas between them, found {channels!r}"
         raise click.UsageError(msg)
 
@@ -140,7 +140,9 @@ def reconstruction(
 
     made = draw_reconstructions(store, index, out, channels=names, split=split, source=source, dpi=dpi)
     for one in made:
-        click.echo(f"{one.name:10} {one.psnr:.2f} dB, {one.bytes:,.0f} bytes")
+        quality = "equal" if isinf(one.psnr) else f"{one.psnr:.2f} dB"
+        lacks = f", {one.lacking} of its channels are not in the cache" if one.lacking else ""
+        click.echo(f"{one.name:10} {quality}, {one.bytes:,.0f} bytes{lacks}")
     _said(out)
 
 
