@@ -36,6 +36,7 @@ from freqcache.workers import Pool, WorkerDiedError
 from freqcache_formats.layout import ROW_GROUP_BLOCKS
 
 DEFAULT_MASKS: Final = ("6", "24", "32", "48", "64", "192")
+"""Presets that reading is measured with unless told otherwise."""
 
 SAMPLE: Final = 256
 """Files read unless told otherwise; more of small images, until they fill a row group."""

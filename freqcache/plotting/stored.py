@@ -182,7 +182,8 @@ def read_sample(path: str, index: str | int, split: str | None = None) -> Stored
 def _as_slot(index: str | int) -> int | None:
     if isinstance(index, int):
         return index
-    return int(index) if index.isascii() and index.isdigit() else None
+    # 000000003 is a name: of an item that was given none.
+    return int(index) if index.isascii() and index.isdigit() and index == str(int(index)) else None
 
 
 _Parts = tuple[tuple[npt.NDArray[Any], ...], npt.NDArray[np.float64], npt.NDArray[np.int64], tuple[int, int]]

@@ -141,7 +141,7 @@ def _named(
 
 
 def _is_number(word: str) -> bool:
-    return word.isascii() and word.isdigit()
+    return word.isascii() and word.isdigit() and word == str(int(word))  # 000000003 is a name
 
 
 def read_lines(path: str | Path) -> tuple[str, ...]:

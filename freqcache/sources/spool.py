@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -49,7 +50,8 @@ class Spool:
         """Remove the file."""
         if self._file is not None:
             self.path.unlink(missing_ok=True)  # before the lock goes with the file
-            self._file.close()
+            with suppress(OSError):  # a full disk refuses the last bytes once more; its error is already on its way
+                self._file.close()
 
     @property
     def reader(self) -> RangeReader:

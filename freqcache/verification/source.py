@@ -7,8 +7,10 @@ may differ between machines and releases of Pillow: single steps in a few coeffi
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,9 +60,15 @@ class SourceCheck:
     options: BuildOptions
     files: dict[int, SourceFile]
 
+    @cached_property
+    def _slots(self) -> list[int]:
+        """In order, so that taking a part costs that part."""
+        return sorted(self.files)
+
     def part(self, first: int, last: int) -> SourceCheck:
         """Return the check of some slots."""
-        files = {slot - first: file for slot, file in self.files.items() if first <= slot < last}
+        begin, end = bisect_left(self._slots, first), bisect_left(self._slots, last)
+        files = {slot - first: self.files[slot] for slot in self._slots[begin:end]}
         return SourceCheck(reader=self.reader, options=self.options, files=files)
 
     def check(self, findings: Findings, slot: int, split: SplitData, planes: Arrays | None) -> None:
@@ -223,9 +231,11 @@ def compare_listing(
     if unknown_paths or not whole:
         return
     new = [path for path in files if path not in known and path not in (ledger or ())]
+    if ledger is None and new:  # a build may have refused them: its ledger would say so
+        findings.notes.append(f"files in the source, but not in the store, whose ledger is not there: {len(new)}")
+        return
     for path in new:
-        reason = "in the source, but not in the store" + (" nor in its ledger" if ledger is not None else "")
-        findings.add_source("source-new", files[path][0], path, reason)
+        findings.add_source("source-new", files[path][0], path, "in the source, but not in the store nor in its ledger")
 
 
 def _is_known(split: SplitData, slot: int, data: bytes) -> bool:

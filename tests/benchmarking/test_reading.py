@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def quick(**options: object) -> BenchOptions:
-    values: dict[str, object] = {"channels": ["6", "24"], "repeats": 2, "seconds": 0.5, "batch_size": 4}
+    values: dict[str, object] = {"channels": ["6", "24"], "repeats": 2, "seconds": 30, "batch_size": 4}
     return BenchOptions(**(values | options))  # type: ignore[arg-type]
 
 

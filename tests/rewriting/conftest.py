@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,19 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _small() -> Iterator[None]:
+@contextmanager
+def small_shards() -> Iterator[None]:
     """Shards of 16 samples, and of a few native row groups."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("freqcache.building.plan.SHARD_SAMPLES", 16)
         patch.setattr("freqcache.building.plan.ROW_GROUP_BLOCKS", 400)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small() -> Iterator[None]:
+    """Not of the session: tests of other folders run in the same process."""
+    with small_shards():
         yield
 
 
@@ -34,14 +42,15 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stores(photos: Path) -> Path:
     """A folder of a store of each kind, without an absent slot; and ``absent.zarr``, with two."""
-    for name, options in KINDS.items():
-        freqcache.build(photos, photos.parent / f"{name}.zarr", options, workers=1, quiet=True)
-    cut = [photos / "train" / name / "cut.jpg" for name in ("ant", "bee")]
-    for path in cut:
-        path.write_bytes((path.parent / "0.jpg").read_bytes()[:900])
-    freqcache.build(photos, photos.parent / "absent.zarr", workers=1, quiet=True)
-    for path in cut:
-        path.unlink()
+    with small_shards():
+        for name, options in KINDS.items():
+            freqcache.build(photos, photos.parent / f"{name}.zarr", options, workers=1, quiet=True)
+        cut = [photos / "train" / name / "cut.jpg" for name in ("ant", "bee")]
+        for path in cut:
+            path.write_bytes((path.parent / "0.jpg").read_bytes()[:900])
+        freqcache.build(photos, photos.parent / "absent.zarr", workers=1, quiet=True)
+        for path in cut:
+            path.unlink()
     return photos.parent
 
 

@@ -27,7 +27,8 @@ def command(store: str, index: str, out: Path, *, split: str | None, channels: s
     """
     from freqcache.exporting import save_sample
 
-    sample = int(index) if index.isdecimal() and index.isascii() else index
+    is_slot = index.isascii() and index.isdecimal() and index == str(int(index))  # 000000003 is a name
+    sample = int(index) if is_slot else index
     saved = save_sample(store, sample, out, split=split, channels=channels)
     source = saved.source_path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if not quiet:
