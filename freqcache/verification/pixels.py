@@ -23,8 +23,8 @@ COMPUTED: Final = 4.0
 """The same of a computed sample, which was quantized once more."""
 
 RESIZED: Final = (14.0, 20.0, 20.0)
-"""Smallest PSNR, in decibels, of Y, Cb and Cr of a sample that was resized. Photographs were found down to 24, 33 and 32;
-sharp, colourful pictures reduced to 64 pixels to 19 and 26. It tells another picture; coefficients tell the rest."""
+"""Smallest PSNR, in decibels, of Y, Cb and Cr of a sample that was resized. Photographs were found down to 24, 33, 32,
+sharp and colourful pictures reduced to 64 pixels to 19 and 26. It tells another picture; coefficients tell the rest."""
 
 _NAMES: Final = ("Y", "Cb", "Cr")
 Planes = Sequence[npt.NDArray[Any] | None]
