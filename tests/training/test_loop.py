@@ -536,7 +536,7 @@ def test_mixup_of_one_class_is_refused(monkeypatch, tmp_path):
 )
 def test_too_little_memory_is_one_line_with_a_way_out(cache, tmp_path, monkeypatch, error):
     def full(*arguments, **keywords):
-        raise error
+        raise type(error)(*error.args)  # the parameter lives on, and would keep the frames, and the loader's thread
 
     monkeypatch.setattr(epoch, "train_part", full)
     with pytest.raises(TrainingError, match=r"too little memory for batches of 16 images.*--accumulate") as caught:
