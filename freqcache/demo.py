@@ -6,7 +6,6 @@ Two to three minutes on two cores. The network and the training are far too smal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Final
 from freqcache.building import BuildOptions, BuildReport, build
 from freqcache.errors import TrainingError
 from freqcache.interruption import going_on
+from freqcache.tables import aligned
 from freqcache.training import Reporter, RunConfig, RunResult, SilentReporter, load_recipe, train
 from freqcache_formats.mask import ChannelMask
 
@@ -56,7 +56,9 @@ class DemoResult:
                     f"{run.top1:.3f}",
                 )
             )
-        return _aligned(rows)
+        lines = aligned(rows)
+        rule = "  ".join("-" * max(map(len, column)) for column in zip(*rows, strict=True))
+        return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def photographs() -> Path:
@@ -120,13 +122,3 @@ def _make(out: Path, k: int, epochs: int, seed: int, reporter: Reporter) -> Demo
         heatmap = gated.selected.heatmap_path.rename(out / "heatmap.png")
     masked = train(replace(config, channels=mask), out=out / "masked", reporter=reporter)
     return DemoResult(report=report, dense=dense, gated=gated, masked=masked, mask=out / "mask.json", heatmap=heatmap)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        first, *rest = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append("  ".join([first.strip().ljust(widths[0]), *rest]))
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
+
+GOES_ON: Final = "the same command goes on from here"
+"""What to say of work that is resumed by repeating it."""
 
 
 @contextmanager

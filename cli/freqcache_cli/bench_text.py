@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from freqcache.tables import aligned, count
 from freqcache_cli.sizes import in_words
-from freqcache_cli.tables import aligned, count
 
 if TYPE_CHECKING:
     from freqcache.benchmarking.report import BenchReport, Measurement

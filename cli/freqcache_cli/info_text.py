@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from freqcache.tables import aligned, count
 from freqcache_cli.sizes import in_words
-from freqcache_cli.tables import aligned, count
 
 if TYPE_CHECKING:
     from freqcache.inspection import SampleReport, SplitReport, StorageReport, StoreReport

@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
+from freqcache_formats.channels import N_FREQUENCIES
+
 FORMAT_VERSION: Final = "1.1"
 ATTRIBUTE: Final = "freqcache"
 """Key of this format's attributes in the ``zarr.json`` of the root and of every split."""
@@ -107,6 +112,22 @@ FIXED_ARRAYS: Final[dict[str, ArrayLayout]] = {"quantization": ArrayLayout("floa
 def coefficient_arrays(kind: str) -> tuple[str, ...]:
     """Return the names of a split's coefficient arrays, in the order of the channels, for a kind of store."""
     return COLUMNS if kind == "native" else (COEFFICIENTS,)
+
+
+def array_rows(kind: str, channels: npt.NDArray[np.intp]) -> dict[str, range]:
+    """Return the coefficient arrays of a store, and which of its channels each holds: places in `channels`.
+
+    Parameters
+    ----------
+    kind : str
+        Of the store.
+    channels : (channels,) intp
+        Storage indices of the channels that it holds, increasing. A component without any has no array.
+    """
+    if kind == "fixed":
+        return {COEFFICIENTS: range(len(channels))}
+    cuts = np.searchsorted(channels, np.arange(len(COLUMNS) + 1) * N_FREQUENCIES).tolist()
+    return {name: range(cuts[c], cuts[c + 1]) for c, name in enumerate(COLUMNS) if cuts[c] < cuts[c + 1]}
 
 
 def small_arrays(kind: str) -> dict[str, ArrayLayout]:

@@ -27,7 +27,7 @@ _ALL_CHANNELS_ONLY: Final = "1.0"
 """The version whose stores hold all channels."""
 
 _EVERY_CHANNEL: Final = ChannelMask.preset("192")
-_STATISTICS: Final = ("mean", "std", "std_of_means", "minimum", "maximum", "zero_fraction", "count")
+STATISTICS: Final = ("mean", "std", "std_of_means", "minimum", "maximum", "zero_fraction", "count")
 
 
 def check_version(document: Mapping[str, Any]) -> None:
@@ -175,11 +175,11 @@ class Statistics:
 
     def to_dict(self) -> dict[str, list[float]]:
         """Return the JSON: one list of numbers a statistic."""
-        return {name: getattr(self, name).tolist() for name in _STATISTICS}
+        return {name: getattr(self, name).tolist() for name in STATISTICS}
 
     def of_all(self, stored: ChannelMask) -> Statistics:
         """Return these, of the channels of `stored`, as statistics of all 192: NaN for the others, and a count of 0."""
-        whole = {name: np.full(N_CHANNELS, 0.0 if name == "count" else np.nan) for name in _STATISTICS}
+        whole = {name: np.full(N_CHANNELS, 0.0 if name == "count" else np.nan) for name in STATISTICS}
         for name, values in whole.items():
             values[stored.indices] = getattr(self, name)
         return Statistics(**whole)
@@ -197,7 +197,7 @@ class Statistics:
             msg = f"statistics: expected an object, found {type(document).__name__}"
             raise FormatError(msg)
         values: dict[str, npt.NDArray[np.float64]] = {}
-        for name in _STATISTICS:
+        for name in STATISTICS:
             try:
                 values[name] = np.array(document[name], dtype=np.float64)
             except (KeyError, TypeError, ValueError) as error:

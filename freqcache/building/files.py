@@ -6,7 +6,7 @@ A file that fails leaves its slot absent and an entry in the ledger. Writing is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,40 +65,38 @@ class FileSource:
             reason = f"its header promised {slot.blocks} blocks, its data gave {sample.block_counts}"
             return SlotContent(values=values, failures=(_entry(slot, split, reason),))
         kept = (_entry(slot, split, "; ".join(sample.warnings), kept=True),) if sample.warnings else ()
-        values |= self._describe(sample, slot)
-        if options.size is not None:
-            fixed = to_fixed(sample, size=options.size, exact=options.exact)
-            whole: dict[str, Part] = {COEFFICIENTS: (fixed.coefficients, fixed.steps)}
-            return SlotContent(parts=whole, values=values, failures=kept, saturated=fixed.saturated)
-        parts = {
-            name: (component.coefficients, component.quantization)
-            for name, component in zip(COLUMNS, sample.components, strict=False)
-        }
-        return SlotContent(parts=parts, values=values, failures=kept)
+        content = content_of(sample, options)
+        values |= {"label": slot.label} | content.values
+        return replace(content, values=values, failures=kept)
 
-    def _describe(self, sample: Sample, slot: Slot) -> dict[str, Any]:
-        """Return the values of the per-sample arrays."""
-        fixed = self.options.size is not None
-        values: dict[str, Any] = {
-            "label": slot.label,
-            "width": sample.width,
-            "height": sample.height,
-            "source_width": sample.source_width,
-            "source_height": sample.source_height,
-            "sampling": np.zeros(SAMPLE_ARRAYS["sampling"].shape, dtype=np.uint8),
-            "orientation": sample.orientation,
-            "origin": Origin.REDUCED if fixed and sample.origin is Origin.EXTRACTED else sample.origin,
-        }
-        if not fixed:
-            for name in ("blocks", "quantization"):
-                layout = NATIVE_SAMPLE_ARRAYS[name]
-                values[name] = np.zeros(layout.shape, dtype=layout.dtype)
-        for component, part in enumerate(sample.components):
-            values["sampling"][component] = part.h, part.v
-            if not fixed:
-                values["blocks"][component] = part.coefficients.shape[1:]
-                values["quantization"][component] = part.quantization
-        return values
+
+def content_of(sample: Sample, options: BuildOptions) -> SlotContent:
+    """Return what a store that is built with `options` holds of a sample, but its label and what is of the file."""
+    fixed = options.size is not None
+    values: dict[str, Any] = {
+        "width": sample.width,
+        "height": sample.height,
+        "source_width": sample.source_width,
+        "source_height": sample.source_height,
+        "orientation": sample.orientation,
+        "origin": Origin.REDUCED if fixed and sample.origin is Origin.EXTRACTED else sample.origin,
+        "sampling": np.zeros(SAMPLE_ARRAYS["sampling"].shape, dtype=np.uint8),
+    }
+    for component, part in enumerate(sample.components):
+        values["sampling"][component] = part.h, part.v
+    if options.size is not None:
+        whole = to_fixed(sample, size=options.size, exact=options.exact)
+        coefficients: Part = (whole.coefficients, whole.steps)
+        return SlotContent(parts={COEFFICIENTS: coefficients}, values=values, saturated=whole.saturated)
+    for name in ("blocks", "quantization"):
+        layout = NATIVE_SAMPLE_ARRAYS[name]
+        values[name] = np.zeros(layout.shape, dtype=layout.dtype)
+    parts: dict[str, Part] = {}
+    for component, (name, part) in enumerate(zip(COLUMNS, sample.components, strict=False)):
+        values["blocks"][component] = part.coefficients.shape[1:]
+        values["quantization"][component] = part.quantization
+        parts[name] = (part.coefficients, part.quantization)
+    return SlotContent(parts=parts, values=values)
 
 
 def _entry(slot: Slot, split: str, reason: str, *, kept: bool = False) -> LedgerEntry:

@@ -18,9 +18,8 @@ from freqcache.store.codecs import ChunkCodec
 from freqcache_formats.channels import N_CHANNELS
 from freqcache_formats.layout import (
     BLOCK_SIZE,
-    COEFFICIENTS,
-    COLUMNS,
     NATIVE_DTYPE,
+    array_rows,
 )
 from freqcache_formats.mask import ChannelMask
 
@@ -77,11 +76,4 @@ class StoreForm:
     @property
     def rows(self) -> dict[str, range]:
         """The coefficient arrays by name, and which of the stored channels each holds, in the order of the format."""
-        if self.grid is not None:
-            return {COEFFICIENTS: range(len(self.channels))}
-        rows, first = {}, 0
-        for name, frequencies in zip(COLUMNS, self.channels.frequencies, strict=True):
-            if len(frequencies):
-                rows[name] = range(first, first + len(frequencies))
-            first += len(frequencies)
-        return rows
+        return array_rows(self.kind, self.channels.indices)

@@ -28,7 +28,7 @@ from freqcache.building.arrays import (
 )
 from freqcache.building.journal import Journal
 from freqcache.errors import BuildError, StoreError
-from freqcache.interruption import going_on
+from freqcache.interruption import GOES_ON, going_on
 from freqcache.progress import progress
 from freqcache.store import FixedSplit, NativeBatch, NativeSplit, Store, open_store
 from freqcache.store.durable import write_durably
@@ -106,14 +106,14 @@ def make_hot(
     folder = store.place.path / HOT
     wanted = json.dumps([store.id, [str(channel) for channel in mask.channels], SLOTS_PER_CHUNK])
     fingerprint = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
-    with going_on("the same command goes on from here"), Journal(folder, fingerprint, overwrite=overwrite) as journal:
+    with going_on(GOES_ON), Journal(folder, fingerprint, overwrite=overwrite) as journal:
         try:
             _fill(store, mask, journal, threads, quiet)
             metadata = HotMetadata(of=store.id, channels=mask, creator=f"freqcache {__version__}")
             write_sealed_group(folder, metadata.to_dict(), store.splits, hot_arrays(store.kind))
             journal.finish()
         except OSError as error:
-            msg = f"{folder}: {error.strerror or error}; the same command goes on from here"
+            msg = f"{folder}: {error.strerror or error}; {GOES_ON}"
             raise BuildError(msg) from error
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return HotReport(path=folder, channels=mask, samples=sum(len(store[name]) for name in store.splits), bytes=size)

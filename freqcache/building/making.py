@@ -17,6 +17,7 @@ from freqcache.building.journal import Journal
 from freqcache.building.plan import SplitPlan, layout
 from freqcache.building.shard import SampleSource, ShardRecord, ShardTask, build_shard, is_done
 from freqcache.errors import BuildError
+from freqcache.interruption import GOES_ON
 from freqcache.progress import progress
 from freqcache.workers import Pool, WorkerDiedError
 
@@ -36,11 +37,11 @@ def resumable(out: Path) -> Iterator[None]:
     try:
         yield
     except WorkerDiedError as error:
-        msg = f"{out}: a worker process died (killed, or out of memory); the same command goes on from here"
+        msg = f"{out}: a worker process died (killed, or out of memory); {GOES_ON}"
         raise BuildError(msg) from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        msg = f"{out}: {error.strerror or error}{where}; the same command goes on from here"
+        msg = f"{out}: {error.strerror or error}{where}; {GOES_ON}"
         raise BuildError(msg) from error
 
 

@@ -7,8 +7,6 @@ from there.
 
 from __future__ import annotations
 
-import glob
-import json
 import logging
 import os
 import time
@@ -24,17 +22,17 @@ from freqcache.building.files import FileSource
 from freqcache.building.finish import write_root, write_split
 from freqcache.building.form import StoreForm
 from freqcache.building.journal import Journal, refuse_taken
+from freqcache.building.ledger import write_ledger
 from freqcache.building.making import Shards, check_workers, make_shards, resumable
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
 from freqcache.building.placing import keep_apart, place_of
 from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, plan_split, scan_files
 from freqcache.errors import NoSamplesError
-from freqcache.interruption import going_on
+from freqcache.interruption import GOES_ON, going_on
 from freqcache.progress import progress
 from freqcache.sources import Item, SourceFile, SourceReader, SourceTree, list_source
 from freqcache.sources.items import spool_items
 from freqcache.sources.spool import Spool, spooled
-from freqcache.store.durable import write_durably
 from freqcache.workers import Pool
 from freqcache_formats.layout import Origin
 
@@ -144,7 +142,7 @@ def _build(
     quiet: bool,
 ) -> BuildReport:
     with (
-        going_on("the same command goes on from here"),
+        going_on(GOES_ON),
         Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal,
         Pool(workers) as pool,
         resumable(out),
@@ -234,7 +232,7 @@ def _finish(
         samples[plan.name] = sum(int(np.count_nonzero(r.samples["origin"] != Origin.ABSENT)) for r in mine)
         digests[plan.name] = write_split(journal.store, plan, mine, shards.form)
     failures = _in_listing_order(failures, tree)
-    ledger = _write_ledger(journal.store, failures)
+    ledger = write_ledger(journal.store, failures)
     write_root(journal.store, digests, tree.classes, shards.form, options.to_dict(), f"freqcache {__version__}")
     journal.finish()
     of_files = np.concatenate([record.samples["source_bytes"] for record in every])
@@ -266,7 +264,7 @@ def _finish(
 def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: SourceTree) -> NoSamplesError:
     """Clear away a build in which every file failed, and return the error that says so."""
     failures = _in_listing_order(failures, tree)
-    ledger = _write_ledger(journal.store, failures)
+    ledger = write_ledger(journal.store, failures)
     journal.discard()
     first = failures[0]
     return NoSamplesError(
@@ -278,16 +276,3 @@ def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: Sourc
 def _in_listing_order(failures: Iterable[LedgerEntry], tree: SourceTree) -> list[LedgerEntry]:
     order = {file.path: i for i, file in enumerate(file for files in tree.splits.values() for file in files)}
     return sorted(failures, key=lambda entry: order[entry.path])
-
-
-def _write_ledger(out: Path, entries: Sequence[LedgerEntry]) -> Path | None:
-    """Write the list of failed files beside the store, one JSON object a line; remove an older one."""
-    path = out.with_name(out.name + ".ledger.jsonl")
-    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):  # of a run killed just here
-        leftover.unlink()
-    if not entries:
-        path.unlink(missing_ok=True)
-        return None
-    lines = [json.dumps(entry.to_dict(), ensure_ascii=True) for entry in entries]
-    write_durably(path, ("\n".join(lines) + "\n").encode())
-    return path

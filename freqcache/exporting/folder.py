@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +26,12 @@ from freqcache.exporting.names import file_names
 from freqcache.exporting.report import ExportIncompleteError, ExportReport, OriginSizes
 from freqcache.exporting.selection import select_slots
 from freqcache.exporting.writing import WORK_FOLDER, GroupTask, Outcome, WriteOptions, write_group_files
-from freqcache.interruption import going_on
+from freqcache.interruption import GOES_ON, going_on
 from freqcache.progress import progress
 from freqcache.store import Store, open_store
 from freqcache.workers import Pool, WorkerDiedError
 from freqcache_formats.layout import Origin
 from freqcache_formats.mask import ChannelMask
-
-_GOES_ON: Final = "the same command goes on from here"
 
 
 def export_jpegs(
@@ -102,7 +99,7 @@ def export_jpegs(
     try:
         total = sum(map(len, chosen.values()))
         with (
-            going_on(_GOES_ON),
+            going_on(GOES_ON),
             _working_in(folder),
             Pool(workers) as pool,
             progress(total, "exporting", quiet=quiet) as bar,
@@ -111,10 +108,10 @@ def export_jpegs(
                 outcomes.update(((name, outcome.slot), outcome) for outcome in found)
                 bar.update(len(found))
     except WorkerDiedError as error:
-        msg = f"{folder}: a worker process died (killed, or out of memory); {_GOES_ON}"
+        msg = f"{folder}: a worker process died (killed, or out of memory); {GOES_ON}"
         raise ExportError(msg) from error
     except OSError as error:
-        msg = f"{error.filename or folder}: {error.strerror or error}; {_GOES_ON}"
+        msg = f"{error.filename or folder}: {error.strerror or error}; {GOES_ON}"
         raise ExportError(msg) from error
     report = _report(opened, folder, chosen, outcomes, mask, began)
     if report.refused:

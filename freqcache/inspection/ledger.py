@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from freqcache.building.ledger import ledger_path
+from freqcache.building.ledger import read_ledger as read_entries
 from freqcache.errors import StoreError
 
 
@@ -46,23 +47,20 @@ def read_ledger(store: Path) -> LedgerReport | None:
     StoreError
         If it cannot be read.
     """
-    path = store.with_name(store.name + ".ledger.jsonl")
+    path = ledger_path(store)
     reasons: Counter[str] = Counter()
-    kept, number = 0, 0
+    kept = 0
     try:
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                number += 1
-                entry = json.loads(line)
-                reasons[str(entry["reason"])] += 1
-                kept += entry["kept"] is True
+        for entry in read_entries(store):
+            reasons[str(entry.reason)] += 1
+            kept += entry.kept is True
     except FileNotFoundError:
         return None
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise StoreError(msg) from error
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        msg = f"{path}: line {number} is no entry of a ledger: {error}"
+    except ValueError as error:
+        msg = f"{path}: {error}"
         raise StoreError(msg) from error
     ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     return LedgerReport(path=str(path), entries=reasons.total(), kept=kept, reasons=tuple(ordered))

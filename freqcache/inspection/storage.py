@@ -10,12 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
-
 from freqcache.store import FixedSplit, NativeSplit
 from freqcache.store.columns import ChunkReader
-from freqcache_formats.channels import ALL_CHANNELS, COMPONENTS, N_CHANNELS
+from freqcache_formats.channels import ALL_CHANNELS, COMPONENTS
 from freqcache_formats.mask import ChannelMask
 
 PRESETS: Final = ("6", "24", "32", "48", "64", "192")
@@ -151,19 +148,10 @@ def describe_storage(
     readers = split.coefficient_arrays
     sizes = split.values("shard_bytes").sum(axis=1).tolist()
     arrays = {name: ArrayReport.of(reader, size) for (name, reader), size in zip(readers.items(), sizes, strict=True)}
-    stored = _by_channel(split.channel_bytes(), held)
+    stored = split.channel_bytes()
     storage = StorageReport(
         samples=len(split),
         coefficients=sum(sizes),
         channels={str(channel): int(stored[channel.storage_index]) for channel in held.channels},
     )
     return arrays, storage
-
-
-def _by_channel(stored: npt.NDArray[np.int64], held: ChannelMask) -> npt.NDArray[np.int64]:
-    """Return bytes by storage index, given those of all channels or of those held alone."""
-    if len(stored) == N_CHANNELS:
-        return stored
-    spread = np.zeros(N_CHANNELS, dtype=np.int64)
-    spread[held.indices] = stored
-    return spread

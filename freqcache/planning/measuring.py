@@ -7,7 +7,6 @@ two reads of files. Nothing is estimated here.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache.building import BuildOptions, BuildReport, build_tree
+from freqcache.building.ledger import read_ledger
 from freqcache.errors import NoSamplesError
 from freqcache.planning.memory import forget_peak, peak
 from freqcache.sources import SourceFile, SourceReader, SourceTree
@@ -168,8 +168,7 @@ def measure(task: MeasureTask) -> Measured | tuple[str, ...]:
     try:
         report = build_tree(tree, task.out, task.options, workers=1, quiet=True)
     except NoSamplesError:
-        ledger = task.out.with_name(f"{task.out.name}.ledger.jsonl")
-        return tuple(json.loads(line)["reason"] for line in ledger.read_text(encoding="utf-8").splitlines())
+        return tuple(entry.reason for entry in read_ledger(task.out))
     most = peak()
     ended = time.perf_counter() - report.stages["finish"]
     measured = _measured(task, report, watch.times, ended, most)

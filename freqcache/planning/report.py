@@ -178,7 +178,7 @@ class Plan:
         return asdict(self)
 
 
-def place_of(path: str | Path) -> Path:
+def nearest_folder(path: str | Path) -> Path:
     """Return the nearest folder above a path, itself included, that is there."""
     path = Path(path).absolute()
     return next(folder for folder in (path, *path.parents) if folder.is_dir())

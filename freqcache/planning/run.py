@@ -6,7 +6,6 @@ The small stores lie in a temporary folder that is removed however the plan ends
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -19,13 +18,14 @@ from typing import Final
 import numpy as np
 
 from freqcache.building import BuildOptions
+from freqcache.building.making import check_workers
 from freqcache.building.plan import scan_files
 from freqcache.errors import BuildError, NoSamplesError, SourceError
 from freqcache.extraction import ExtractionOptions
 from freqcache.planning.concluding import Costs, conclude, describe
 from freqcache.planning.estimating import Estimator
 from freqcache.planning.measuring import Measured, MeasureTask, measure
-from freqcache.planning.report import OptionPlan, Plan, place_of
+from freqcache.planning.report import OptionPlan, Plan, nearest_folder
 from freqcache.planning.sampling import Float, Population, Sample, draw, sampled_tree
 from freqcache.planning.scaling import Scaling, measure_scaling
 from freqcache.progress import progress
@@ -103,10 +103,9 @@ def plan(
         If none of the sampled files could be used.
     """
     began = time.perf_counter()
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    if workers < 1 or sample < 1:
-        name, value = ("workers", workers) if workers < 1 else ("sample", sample)
-        msg = f"{name}: expected at least 1, found {value}"
+    workers = check_workers(workers)
+    if sample < 1:
+        msg = f"sample: expected at least 1, found {sample}"
         raise BuildError(msg)
     tree = list_source(source)
     listing = time.perf_counter() - began
@@ -127,7 +126,7 @@ def plan(
             cold_seconds=cold,
             splits=[len(entries) for entries in tree.splits.values()],
         )
-        free = None if out is None else shutil.disk_usage(place_of(out)).free
+        free = None if out is None else shutil.disk_usage(nearest_folder(out)).free
         planned, first, scaling = _measure_all(
             small, folder, options, workers, Estimator(population, drawn), costs, masks, free, quiet
         )

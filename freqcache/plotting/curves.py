@@ -200,11 +200,3 @@ def _whole_epochs(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-
-
-def _say_what_dots_are(drawn: Sequence[Axes], panels: Sequence[tuple[str, str, str | None]], *, few: bool) -> None:
-    for axes, (_, solid, _) in zip(drawn, panels, strict=True):
-        whole, dots = ("validation", "training, augmented")
-        if solid == "val_gates_open":
-            whole, dots = ("by arg max", "sum of P(on)")
-        axes.set_title(f"solid: {whole}; dotted: {dots}" if few else whole, fontsize=9)

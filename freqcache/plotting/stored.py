@@ -19,6 +19,7 @@ from freqcache.pillow_files import DAMAGE, DEFAULT_MAX_PIXELS, open_image, pillo
 from freqcache.plotting.style import text
 from freqcache.rgb import coefficients_to_rgb
 from freqcache.store import FixedSplit, NativeSplit, Store, open_store
+from freqcache.store.split import as_slot
 from freqcache_formats.channels import ALL_CHANNELS, N_FREQUENCIES
 from freqcache_formats.layout import Origin
 from freqcache_formats.mask import ChannelMask
@@ -148,7 +149,7 @@ def read_sample(path: str, index: str | int, split: str | None = None) -> Stored
     StoreError, FormatError
         If the store cannot be read.
     """
-    slot = _as_slot(index)
+    slot = index if isinstance(index, int) else as_slot(index)
     if slot is None:
         store = open_store(path, hot=False)
         part, slot = _find(store, path, str(index), split)
@@ -177,13 +178,6 @@ def read_sample(path: str, index: str | int, split: str | None = None) -> Stored
         height=size[1],
         channel_bytes=_bytes_of(part, slot),
     )
-
-
-def _as_slot(index: str | int) -> int | None:
-    if isinstance(index, int):
-        return index
-    # 000000003 is a name: of an item that was given none.
-    return int(index) if index.isascii() and index.isdigit() and index == str(int(index)) else None
 
 
 _Parts = tuple[tuple[npt.NDArray[Any], ...], npt.NDArray[np.float64], npt.NDArray[np.int64], tuple[int, int]]

@@ -22,7 +22,7 @@ from freqcache.building.making import Shards, check_workers, make_shards, resuma
 from freqcache.building.placing import keep_apart, place_of
 from freqcache.building.plan import Slot, SplitPlan, plan_split
 from freqcache.errors import BuildError
-from freqcache.interruption import going_on
+from freqcache.interruption import GOES_ON, going_on
 from freqcache.progress import progress
 from freqcache.rewriting.comparing import CompareTask, compare_shard
 from freqcache.rewriting.inputs import Input
@@ -101,7 +101,7 @@ def run_rewrite(
         run=os.urandom(16).hex(),
     )
     with (
-        going_on("the same command goes on from here"),
+        going_on(GOES_ON),
         Journal(out, rewrite.fingerprint(), overwrite=overwrite, splits=tuple(rewrite.slots)) as journal,
         Pool(workers) as pool,
         resumable(out),

@@ -11,6 +11,7 @@ from typing import Any
 from freqcache.building.plan import shuffle_key
 from freqcache.errors import BuildError, StoreError
 from freqcache.rewriting.inputs import Input, StoredSample
+from freqcache.store.split import as_slot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,11 +122,11 @@ def _named(
     kept: Mapping[str, list[StoredSample]], wanted: Sequence[str], source: Input, splits: Sequence[str]
 ) -> dict[str, list[StoredSample]]:
     """Return the samples that are named, by source path or by slot."""
-    numbers = {int(word) for word in wanted if _is_number(word)}
+    numbers = {slot for slot in map(as_slot, wanted) if slot is not None}
     if numbers and len(splits) > 1:
         msg = f"{source.location}: slot {min(numbers)} is one of each of its splits {', '.join(splits)}; name one split"
         raise StoreError(msg)
-    paths = {word for word in wanted if not _is_number(word)}
+    paths = {word for word in wanted if as_slot(word) is None}
     chosen = {name: [s for s in samples if s.path in paths or s.slot in numbers] for name, samples in kept.items()}
     found = [sample for samples in chosen.values() for sample in samples]
     missing = sorted(paths - {sample.path for sample in found})
@@ -138,10 +139,6 @@ def _named(
         msg = f"{source.location}: no sample {missing[0]}{more} among what was chosen{hint}"
         raise StoreError(msg)
     return chosen
-
-
-def _is_number(word: str) -> bool:
-    return word.isascii() and word.isdigit() and word == str(int(word))  # 000000003 is a name
 
 
 def read_lines(path: str | Path) -> tuple[str, ...]:

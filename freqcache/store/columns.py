@@ -206,10 +206,6 @@ class ChunkReader:
             for group in range(groups):
                 yield opened.stored_bytes(geometry.inner_index(group, every)).astype(np.int64)
 
-    def stored_bytes(self, channels: npt.NDArray[np.intp]) -> int:
-        """Return the stored bytes of all chunks of `channels`."""
-        return int(self.channel_bytes()[channels].sum())
-
     def _shard(self, number: int) -> ShardFile:
         if self._owner != os.getpid():  # a forked child must not share its parent's open files
             self._shards, self._owner = {}, os.getpid()

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from freqcache.errors import FreqcacheError, PlotError, TrainingError
-from freqcache.interruption import going_on
+from freqcache.interruption import GOES_ON, going_on
 from freqcache.models import count_cost
 from freqcache.plotting.sweeps import save_sweep
 from freqcache.selection import ChannelProbabilities, Selection, select_by_threshold, select_top_k
@@ -130,7 +130,7 @@ def _run_all(work: _Work) -> tuple[Row, ...]:
     rows: dict[tuple[Setting, int], list[Row]] = {}
     for row in there:  # until its turn comes, an earlier call's row stands
         rows.setdefault((row.setting, row.seed), []).append(row)
-    with going_on("the same command goes on from here"):
+    with going_on(GOES_ON):
         for setting, seed in sweep.order:
             rows[setting, seed] = work.rows(setting, seed)
             _write(folder, sweep, rows)

@@ -11,6 +11,7 @@ from typing import Final
 from freqcache.selection.agreement import jaccard
 from freqcache.sweep.plan import Cut, Setting
 from freqcache.sweep.rows import Row
+from freqcache.tables import aligned
 from freqcache_formats.mask import ChannelMask
 
 HEADER: Final = (
@@ -131,9 +132,7 @@ def summarize(rows: Iterable[Row]) -> tuple[Summary, ...]:
 def format_table(rows: Iterable[Row]) -> str:
     """Return the table as text, one line per setting and mask, in columns."""
     lines = [HEADER, *(_cells(summary) for summary in summarize(rows))]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
-    shown = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
-    return "\n".join(line.rstrip() for line in shown)
+    return "\n".join(aligned(lines, left=len(HEADER)))
 
 
 def _cells(summary: Summary) -> tuple[str, ...]:

@@ -19,9 +19,9 @@ from freqcache.store.places import Place, RangeFile
 from freqcache.verification.documents import Documents, array_problems, group_problems
 from freqcache.verification.findings import Findings
 from freqcache.verification.metadata import check_keys, check_metadata_digest
-from freqcache.verification.splits import SplitData, array_rows, read_small
+from freqcache.verification.splits import SplitData, read_small
 from freqcache_formats.hot import CHECKSUM, START, HotMetadata
-from freqcache_formats.layout import ATTRIBUTE, COEFFICIENTS, COLUMNS, HOT, ArrayLayout
+from freqcache_formats.layout import ATTRIBUTE, COEFFICIENTS, COLUMNS, HOT, ArrayLayout, array_rows
 
 _ITEM: Final = 4
 """Bytes of a checksum."""

@@ -26,10 +26,11 @@ from freqcache.verification.findings import Findings, VerifyReport
 from freqcache.verification.hot import HotCheck, read_hot
 from freqcache.verification.metadata import check_keys, check_metadata_digest, check_version
 from freqcache.verification.source import SourceCheck, compare_listing, read_ledger, read_options
-from freqcache.verification.splits import STATISTICS, SplitData, held_channels, read_split
+from freqcache.verification.splits import SplitData, held_channels, read_split
 from freqcache.verification.values import check_values, row_groups
 from freqcache.workers import Pool, WorkerDiedError
 from freqcache_formats.layout import ATTRIBUTE, HOT, SPLIT_ARRAYS, per_slot_arrays
+from freqcache_formats.metadata import STATISTICS
 
 _NOISE: Final = (1e-9, 1e-9)
 _ROUNDED: Final = (1e-4, 1e-3)
@@ -169,7 +170,7 @@ def _source_checks(
     rewritten = MADE_FROM in store.metadata.options
     if rewritten:
         findings.notes.append("made from other stores: files of the source that it does not have are not looked for")
-    compare_listing(findings, tree, splits, ledger, whole=not rewritten)
+    compare_listing(findings, tree, splits, ledger, options, whole=not rewritten)
     rng, checks = np.random.default_rng(seed), {}
     for split in splits:
         slots = np.flatnonzero(split.present) if split.present is not None else np.zeros(0, dtype=np.intp)

@@ -6,7 +6,6 @@ may differ between machines and releases of Pillow: single steps in a few coeffi
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from freqcache.building.files import content_of
+from freqcache.building.ledger import read_ledger as read_entries
 from freqcache.building.options import MADE_FROM, BuildOptions
+from freqcache.building.shard import SlotContent
 from freqcache.errors import BuildError, SourceError, StoreError
 from freqcache.extraction import Sample, extract
-from freqcache.fixed_samples import to_fixed
 from freqcache.pixels import decode_planes
 from freqcache.sources import SourceFile, SourceReader, SourceTree
 from freqcache.verification import pixels
@@ -103,11 +104,11 @@ class SourceCheck:
         findings.counts.source_files += 1
         try:
             sample = extract(data, self.options.per_sample)
-            theirs = _as_stored(sample, self.options)
+            theirs = content_of(sample, self.options)
         except SourceError as error:
             report("source-differs", f"gives no sample: {error}")
             return
-        wrong = _values_that_differ(split, slot, sample, theirs, self.options)
+        wrong = _values_that_differ(split, slot, theirs)
         if wrong:
             report("source-differs", f"gives other values of {', '.join(wrong)}")
         if planes is None:
@@ -179,16 +180,20 @@ def read_options(options: Mapping[str, Any], store: str) -> BuildOptions:
 
 def read_ledger(store: Path) -> set[str] | None:
     """Return the paths of the files that a build could not use; None where there is no readable ledger."""
-    path = store.with_name(store.name + ".ledger.jsonl")
     try:
-        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return {entry["path"] for entry in entries if not entry["kept"]}
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError):
+        return {entry.path for entry in read_entries(store) if not entry.kept}
+    except (OSError, ValueError):
         return None
 
 
 def compare_listing(
-    findings: Findings, tree: SourceTree, splits: list[SplitData], ledger: set[str] | None, *, whole: bool
+    findings: Findings,
+    tree: SourceTree,
+    splits: list[SplitData],
+    ledger: set[str] | None,
+    options: BuildOptions,
+    *,
+    whole: bool,
 ) -> None:
     """Compare the files that a source has with those that a store was made of.
 
@@ -202,6 +207,8 @@ def compare_listing(
         All splits of the store.
     ledger : set of str or None
         Paths that the build could not use.
+    options : BuildOptions
+        With which the store was built.
     whole : bool
         Whether the store must have all of the source.
     """
@@ -230,12 +237,24 @@ def compare_listing(
                 findings.add_source("source-differs", split.name, path, reason, samples)
     if unknown_paths or not whole:
         return
-    new = [path for path in files if path not in known and path not in (ledger or ())]
-    if ledger is None and new:  # a build may have refused them: its ledger would say so
-        findings.notes.append(f"files in the source, but not in the store, whose ledger is not there: {len(new)}")
-        return
-    for path in new:
-        findings.add_source("source-new", files[path][0], path, "in the source, but not in the store nor in its ledger")
+    for path, (name, file) in files.items():
+        if path in known or path in (ledger or ()):
+            continue
+        if ledger is not None:
+            findings.add_source("source-new", name, path, "in the source, but not in the store nor in its ledger")
+        elif _is_usable(tree, file, options):  # a file that a build refuses was in the ledger that is not here
+            findings.add_source("source-new", name, path, "in the source, but not in the store")
+
+
+def _is_usable(tree: SourceTree, file: SourceFile, options: BuildOptions) -> bool:
+    """Whether a build would make a sample of a file."""
+    if file.problem:
+        return False
+    try:
+        extract(tree.reader.read(file), options.per_sample)
+    except SourceError:
+        return False
+    return True
 
 
 def _is_known(split: SplitData, slot: int, data: bytes) -> bool:
@@ -245,65 +264,30 @@ def _is_known(split: SplitData, slot: int, data: bytes) -> bool:
     return same and (length is None or length[slot] == len(data))
 
 
-def _as_stored(sample: Sample, options: BuildOptions) -> dict[str, tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
-    """Return the coefficients, (channels, blocks), and steps of each coefficient array."""
-    if options.size is not None:
-        fixed = to_fixed(sample, size=options.size, exact=options.exact)
-        return {COEFFICIENTS: (fixed.coefficients.reshape(N_CHANNELS, -1), fixed.steps)}
-    return {
-        name: (part.coefficients.reshape(N_FREQUENCIES, -1), part.quantization)
-        for name, part in zip(COLUMNS, sample.components, strict=False)
-    }
+def _values_that_differ(split: SplitData, slot: int, theirs: SlotContent) -> list[str]:
+    """Return the names of the arrays of values that have another value than the file gives."""
+    expected: dict[str, tuple[Any, Any]] = {name: (value, slot) for name, value in theirs.values.items()}
+    if split.kind == "fixed":
+        expected["quantization"] = (theirs.parts[COEFFICIENTS][1][split.channels], ...)
+    return [
+        name
+        for name, (value, where) in expected.items()
+        if name in split.arrays and not np.array_equal(split.arrays[name][where], value)
+    ]
 
 
-def _values_that_differ(
-    split: SplitData, slot: int, sample: Sample, theirs: Mapping[str, Any], options: BuildOptions
-) -> list[str]:
-    """Return the names of the per-sample arrays that have another value than the file gives."""
-    fixed = options.size is not None
-    origin = Origin.REDUCED if fixed and sample.origin is Origin.EXTRACTED else sample.origin
-    expected: dict[str, Any] = {
-        "width": sample.width,
-        "height": sample.height,
-        "source_width": sample.source_width,
-        "source_height": sample.source_height,
-        "orientation": sample.orientation,
-        "origin": origin,
-        "sampling": _padded([(part.h, part.v) for part in sample.components], (2,)),
-    }
-    if fixed:
-        expected["quantization"] = theirs[COEFFICIENTS][1][split.channels]
-    else:
-        expected["blocks"] = _padded([part.coefficients.shape[1:] for part in sample.components], (2,))
-        expected["quantization"] = _padded([part.quantization for part in sample.components], (N_FREQUENCIES,))
-    wrong = []
-    for name, value in expected.items():
-        values = split.arrays.get(name)
-        if values is not None and not np.array_equal(
-            values if name == "quantization" and fixed else values[slot], value
-        ):
-            wrong.append(name)
-    return wrong
-
-
-def _padded(values: list[Any], shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Return one row a component, zeros where there is none."""
-    rows = np.zeros((len(COLUMNS), *shape), dtype=np.int64)
-    rows[: len(values)] = np.array(values)
-    return rows
-
-
-def _coefficients_that_differ(split: SplitData, slot: int, planes: Arrays, theirs: Mapping[str, Any]) -> str | None:
+def _coefficients_that_differ(split: SplitData, slot: int, planes: Arrays, theirs: SlotContent) -> str | None:
     """Return in what a sample's coefficients differ from the file's; None if in nothing."""
     exact = split.arrays["origin"][slot] == Origin.EXTRACTED
     wrong, total, largest, channels = 0, 0, 0, []
     for name, rows in split.rows.items():
         ours = planes.get(name)
-        if ours is None or (name not in theirs and ours.size == 0):
+        if ours is None or (name not in theirs.parts and ours.size == 0):
             continue
         held = split.channels[rows.start : rows.stop]
         within = held - (0 if name == COEFFICIENTS else N_FREQUENCIES * COLUMNS.index(name))
-        other = theirs[name][0][within] if name in theirs else np.zeros((len(rows), 0))
+        absent = name not in theirs.parts
+        other = np.zeros((len(rows), 0)) if absent else theirs.parts[name][0][within].reshape(len(rows), -1)
         if ours.shape != other.shape:
             return f"gives {other.shape[1]} blocks of {name}, the store has {ours.shape[1]}"
         apart = np.abs(ours.astype(np.int32) - other.astype(np.int32))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +18,17 @@ from freqcache.store.columns import ArrayGeometry, read_geometry
 from freqcache.verification.documents import Documents, array_problems, coefficient_problems, group_problems
 from freqcache.verification.findings import Findings, SampleName
 from freqcache.verification.metadata import check_keys
-from freqcache_formats.channels import ALL_CHANNELS, N_FREQUENCIES
+from freqcache_formats.channels import ALL_CHANNELS
 from freqcache_formats.layout import (
     ATTRIBUTE,
-    COEFFICIENTS,
-    COLUMNS,
     SPLIT_ARRAYS,
     ArrayLayout,
     Origin,
+    array_rows,
     per_slot_arrays,
     small_arrays,
 )
-
-STATISTICS: Final = ("mean", "std", "std_of_means", "minimum", "maximum", "zero_fraction", "count")
+from freqcache_formats.metadata import STATISTICS
 
 
 @dataclass(kw_only=True, eq=False)
@@ -107,14 +105,6 @@ class SplitData:
             number = self.first_slot + slot
             names.append(SampleName(split=self.name, slot=number, path=self.path(slot), class_name=class_name))
         return names
-
-
-def array_rows(kind: str, channels: npt.NDArray[np.intp]) -> dict[str, range]:
-    """Return the coefficient arrays of a store, and which of its channels each holds: places in `channels`."""
-    if kind == "fixed":
-        return {COEFFICIENTS: range(len(channels))}
-    cuts = np.searchsorted(channels, np.arange(len(COLUMNS) + 1) * N_FREQUENCIES).tolist()
-    return {name: range(cuts[c], cuts[c + 1]) for c, name in enumerate(COLUMNS) if cuts[c] < cuts[c + 1]}
 
 
 def read_split(

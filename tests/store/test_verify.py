@@ -327,6 +327,16 @@ def test_a_source_that_has_changed(stores: Tree, tmp_path: Path) -> None:
     assert {sample.path for sample in report.bad_samples} == {"train/bee/2.jpg", "train/bee/3.jpg", "val/ant/1.jpg"}
 
 
+def test_without_its_ledger_only_files_that_a_build_would_take_are_new(stores: Tree, tmp_path: Path) -> None:
+    source = Path(shutil.copytree(source_of(stores), tmp_path / "source"))
+    alone = Path(shutil.copytree(stores["native"], tmp_path / "alone.zarr"))
+    (source / "train/ant/broken.jpg").write_bytes((source / "train/bee/0.jpg").read_bytes()[:400])
+    assert not verify(alone, source=source).findings
+    (source / "train/ant/new.jpg").write_bytes((source / "train/bee/0.jpg").read_bytes())
+    found = [(finding.kind, finding.file) for finding in verify(alone, source=source).findings]
+    assert found == [("source-new", "train/ant/new.jpg")]
+
+
 def test_a_store_whose_source_never_gave_it(stores: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another extraction than the one that built the store: here, of files that are mirrored."""
     import freqcache.verification.source as source_module

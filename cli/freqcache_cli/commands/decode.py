@@ -26,10 +26,10 @@ def command(store: str, index: str, out: Path, *, split: str | None, channels: s
     themselves, losslessly; other files hold the pixels that libjpeg-turbo decodes from them.
     """
     from freqcache.exporting import save_sample
+    from freqcache.store.split import as_slot
 
-    is_slot = index.isascii() and index.isdecimal() and index == str(int(index))  # 000000003 is a name
-    sample = int(index) if is_slot else index
-    saved = save_sample(store, sample, out, split=split, channels=channels)
+    slot = as_slot(index)
+    saved = save_sample(store, index if slot is None else slot, out, split=split, channels=channels)
     source = saved.source_path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if not quiet:
         click.echo(f"{saved.path}: {saved.width}x{saved.height}, {saved.class_name}, {saved.origin}, {source}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from freqcache.tables import aligned
 from freqcache_cli.pixel_sizes import pixels_or_none
 from freqcache_cli.sizes import in_words
 from freqcache_cli.verbosity import verbosity
@@ -130,7 +130,7 @@ def _about_source(planned: Plan) -> list[str]:
 def _about_stores(planned: Plan) -> list[str]:
     rows = [("build", "cache", "+-", "/ source", "time", "images/s", "memory", "fits")]
     rows += [_store_row(planned, option) for option in planned.options]
-    lines = _table([row[:-1] for row in rows]) if planned.free is None else _table(rows)
+    lines = aligned([row[:-1] for row in rows]) if planned.free is None else aligned(rows)
     seconds = planned.options[0].seconds
     factor = seconds.high / max(seconds.value, 1e-9)
     lines.append(
@@ -158,12 +158,12 @@ def _store_row(planned: Plan, option: OptionPlan) -> tuple[str, str, str, str, s
 def _about_reading(planned: Plan) -> list[str]:
     masks = [reading.mask for reading in planned.options[0].reading]
     lines = ["bytes read per image, by channels of the mask"]
-    lines += _table(
+    lines += aligned(
         [("", *masks)]
         + [(_label(o), *(in_words(round(r.bytes_per_image)) for r in o.reading)) for o in planned.options]
     )
     lines += ["", "images/s that one thread reads, from a cache that the system holds in memory"]
-    lines += _table(
+    lines += aligned(
         [("", *masks)] + [(_label(o), *(f"{r.images_per_second:.0f}" for r in o.reading)) for o in planned.options]
     )
     native = next((r for o in planned.options for r in o.reading if r.cropped_bytes_per_image is not None), None)
@@ -196,13 +196,3 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return rows with the first column to the left and the others to the right; the first row is the head."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for first, *rest in rows:
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return lines
