@@ -6,20 +6,12 @@ Everything but the coefficient shards is written here; the root group comes last
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from freqcache.building.arrays import (
-    remove_partials,
-    sync_folder_tree,
-    write_array,
-    write_array_metadata,
-    write_group,
-    write_sealed_group,
-)
+from freqcache.building.arrays import write_array, write_array_metadata, write_group, write_sealed_group
 from freqcache.building.form import StoreForm
 from freqcache.building.plan import SplitPlan
 from freqcache.building.shard import SHARD_FILES, ShardRecord
@@ -27,6 +19,7 @@ from freqcache.statistics import Accumulator
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
 from freqcache.store.content import split_digest, store_id
+from freqcache.store.targets import Target
 from freqcache_formats.layout import (
     ATTRIBUTE,
     FIXED_ARRAYS,
@@ -41,7 +34,7 @@ from freqcache_formats.layout import (
 from freqcache_formats.metadata import SplitMetadata, StoreMetadata
 
 
-def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], form: StoreForm) -> bytes:
+def write_split(store: Target, plan: SplitPlan, records: Sequence[ShardRecord], form: StoreForm) -> bytes:
     """Write everything of a split but its shards; return a digest of its content (16 bytes)."""
     samples = {name: np.concatenate([record.samples[name] for record in records]) for name in records[0].samples}
     accumulator = Accumulator(len(form.channels))
@@ -53,7 +46,7 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], fo
         statistics=accumulator.result(),
     )
     folder = store / plan.name
-    remove_partials(folder)
+    folder.remove_partials()
     write_group(folder, {ATTRIBUTE: metadata.to_dict()})
     for name, geometry in plan.arrays.items():
         _write_coefficients_metadata(folder / name, geometry, form.codec)
@@ -72,23 +65,23 @@ def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], fo
         write_array(folder / name, values, SPLIT_ARRAYS[name].dimensions)
     if form.steps is not None:
         write_array(folder / "quantization", form.steps, FIXED_ARRAYS["quantization"].dimensions)
-    sync_folder_tree(folder, skip={folder / name / "c" for name in plan.arrays})
+    folder.make_lasting(skip=[f"{name}/c" for name in plan.arrays])
     return split_digest(form.kind, samples | others)
 
 
 def write_root(
-    store: Path,
+    store: Target,
     splits: Mapping[str, bytes],
     classes: Sequence[str],
     form: StoreForm,
     options: Mapping[str, Any],
     creator: str,
-) -> None:
-    """Write the root group: from here on the store is complete.
+) -> str:
+    """Write the root group: from here on the store is complete. Return its id.
 
     Parameters
     ----------
-    store : Path
+    store : Target
         The store.
     splits : dict of str to bytes
         Each split's digest, from :func:`write_split`.
@@ -112,13 +105,14 @@ def write_root(
     )
     arrays = (*small_arrays(form.kind), *coefficient_arrays(form.kind))
     write_sealed_group(store, metadata.to_dict(), tuple(splits), arrays)
+    return metadata.id
 
 
-def _write_coefficients_metadata(path: Path, geometry: ArrayGeometry, codec: ChunkCodec) -> None:
+def _write_coefficients_metadata(folder: Target, geometry: ArrayGeometry, codec: ChunkCodec) -> None:
     """Write a coefficient array's metadata; its shards are there already."""
     native = geometry.group_axis == 1
     write_array_metadata(
-        path,
+        folder,
         shape=geometry.shape,
         chunk=geometry.chunk,
         shard=geometry.shard,

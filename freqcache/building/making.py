@@ -10,7 +10,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from freqcache.building.form import StoreForm
 from freqcache.building.journal import Journal
@@ -19,6 +18,7 @@ from freqcache.building.shard import SampleSource, ShardRecord, ShardTask, build
 from freqcache.errors import BuildError
 from freqcache.interruption import GOES_ON
 from freqcache.progress import progress
+from freqcache.store.targets import Target
 from freqcache.workers import Pool, WorkerDiedError
 
 
@@ -32,7 +32,7 @@ def check_workers(workers: int | None) -> int:
 
 
 @contextmanager
-def resumable(out: Path) -> Iterator[None]:
+def resumable(out: Target) -> Iterator[None]:
     """Turn what ends a build early into a BuildError that says so."""
     try:
         yield
@@ -68,7 +68,9 @@ class Shards:
 
     def records(self) -> dict[str, list[ShardRecord]]:
         """Read their records: by split, in order."""
-        return {split: [ShardRecord.read(task.record) for task in tasks] for split, tasks in self.tasks.items()}
+        return {
+            split: [ShardRecord.read(task.store, task.record) for task in tasks] for split, tasks in self.tasks.items()
+        }
 
 
 def make_shards(
@@ -85,7 +87,8 @@ def make_shards(
     journal.keep_shards_of(layout(plans))
     tasks = {plan.name: list(_tasks(source, journal, plan, form)) for plan in plans}
     every = [task for of_split in tasks.values() for task in of_split]
-    todo = [task for task in every if not is_done(task)]
+    records = journal.records()
+    todo = [task for task in every if task.record not in records or not is_done(task)]
     n_slots = sum(task.n_slots for task in todo)
     with progress(n_slots, title, quiet=quiet) as bar:
         for slots in pool.run(build_shard, todo):

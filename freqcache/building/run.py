@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from freqcache.building.journal import Journal, refuse_taken
 from freqcache.building.ledger import write_ledger
 from freqcache.building.making import Shards, check_workers, make_shards, resumable
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
-from freqcache.building.placing import keep_apart, place_of
+from freqcache.building.placing import keep_apart, target_of
 from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, plan_split, scan_files
 from freqcache.errors import NoSamplesError
 from freqcache.interruption import GOES_ON, going_on
@@ -33,6 +33,7 @@ from freqcache.progress import progress
 from freqcache.sources import Item, SourceFile, SourceReader, SourceTree, list_source
 from freqcache.sources.items import spool_items
 from freqcache.sources.spool import Spool, spooled
+from freqcache.store.targets import Target
 from freqcache.workers import Pool
 from freqcache_formats.layout import Origin
 
@@ -50,6 +51,7 @@ def build(
     workers: int | None = None,
     overwrite: bool = False,
     quiet: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> BuildReport:
     """Build a cache from images.
 
@@ -59,7 +61,7 @@ def build(
         A folder of class folders, or of train/ and val/ (test/) with class folders; a manifest, WebDataset tars,
         Parquet files, or a dataset that ``save_to_disk`` wrote. Or items, which are consumed once and copied beside the
         store while the build lasts.
-    out : path
+    out : path or URL
         The store to make. An unfinished build of the same files with the same options is finished.
     options : BuildOptions, optional
         What decides the bytes of the store.
@@ -69,6 +71,8 @@ def build(
         Replace a store that stands at `out`.
     quiet : bool
         Show no progress.
+    storage_options : mapping, optional
+        For a URL: passed to fsspec. Where there is none, its configuration and its environment decide.
 
     Returns
     -------
@@ -83,16 +87,16 @@ def build(
     options = options or BuildOptions()
     workers = check_workers(workers)
     clock = _Clock()
-    out = place_of(out)
-    with Spool(out) as spool:
+    target = target_of(out, storage_options)
+    with Spool(target.scratch) as spool:
         if isinstance(source, (str, os.PathLike)):
             tree = list_source(source)
-            keep_apart(out, tree.root, _WHY_NOT_INSIDE)
+            keep_apart(target, tree.root, _WHY_NOT_INSIDE)
         else:
-            refuse_taken(out, overwrite=overwrite)  # before hours of spooling
+            refuse_taken(target, overwrite=overwrite)  # before hours of spooling
             tree = spool_items(source, spool, quiet=quiet)
         clock.ends("listing")
-        return _build(tree, out, options, spool, clock, workers=workers, overwrite=overwrite, quiet=quiet)
+        return _build(tree, target, options, spool, clock, workers=workers, overwrite=overwrite, quiet=quiet)
 
 
 def build_tree(
@@ -103,6 +107,7 @@ def build_tree(
     workers: int | None = None,
     overwrite: bool = False,
     quiet: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> BuildReport:
     """Build a cache from files that are listed already: all of a source, or some of it.
 
@@ -110,7 +115,7 @@ def build_tree(
     ----------
     tree : SourceTree
         The files, and what reads them.
-    out, options, workers, overwrite, quiet
+    out, options, workers, overwrite, quiet, storage_options
         As for :func:`build`.
 
     Raises
@@ -122,17 +127,17 @@ def build_tree(
     """
     workers = check_workers(workers)
     clock = _Clock()
-    out = place_of(out)
-    keep_apart(out, tree.root, _WHY_NOT_INSIDE)
-    with Spool(out) as spool:
+    target = target_of(out, storage_options)
+    keep_apart(target, tree.root, _WHY_NOT_INSIDE)
+    with Spool(target.scratch) as spool:
         return _build(
-            tree, out, options or BuildOptions(), spool, clock, workers=workers, overwrite=overwrite, quiet=quiet
+            tree, target, options or BuildOptions(), spool, clock, workers=workers, overwrite=overwrite, quiet=quiet
         )
 
 
 def _build(
     tree: SourceTree,
-    out: Path,
+    out: Target,
     options: BuildOptions,
     spool: Spool,
     clock: _Clock,
@@ -243,7 +248,7 @@ def _finish(
     for stage, seconds in clock.stages.items():
         _log.info("%s took %.2f s", stage, seconds)
     return BuildReport(
-        path=journal.store,
+        path=journal.store.location,
         splits=samples,
         n_classes=len(tree.classes),
         origins={o.name.lower(): int(np.count_nonzero(origins == o)) for o in Origin if o is not Origin.ABSENT},
@@ -253,7 +258,7 @@ def _finish(
         empty_folders=tree.empty_folders,
         saturated=sum(record.saturated for record in every),
         bytes_in=bytes_in,
-        bytes_out=sum(path.stat().st_size for path in journal.store.rglob("*") if path.is_file()),
+        bytes_out=sum(journal.store.sizes().values()),
         seconds=clock.total,
         stages=clock.stages,
         n_resumed=shards.n_resumed,

@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -25,9 +24,9 @@ from freqcache.building.options import LedgerEntry
 from freqcache.building.plan import Slot
 from freqcache.statistics import Accumulator
 from freqcache.store.columns import ArrayGeometry
-from freqcache.store.durable import write_durably
 from freqcache.store.encoding import ChunkEncoder
 from freqcache.store.shards import ShardWriter
+from freqcache.store.targets import Target
 from freqcache_formats.layout import (
     COEFFICIENTS,
     COLUMNS,
@@ -84,10 +83,10 @@ class ShardTask:
     ----------
     source : SampleSource
         Gives the samples.
-    store : Path
+    store : Target
         Under construction.
-    record : Path
-        Where the record goes.
+    record : str
+        Key of the record in it.
     split : str
         The split.
     number : int
@@ -101,8 +100,8 @@ class ShardTask:
     """
 
     source: SampleSource
-    store: Path
-    record: Path
+    store: Target
+    record: str
     split: str
     number: int
     groups: tuple[tuple[Slot, ...], ...]
@@ -113,6 +112,11 @@ class ShardTask:
     def n_slots(self) -> int:
         """Slots of the shard."""
         return sum(map(len, self.groups))
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Keys of the shard's files in the store, by coefficient array."""
+        return {name: f"{self.split}/{name}/{array.shard_key(self.number)}" for name, array in self.arrays.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,18 +144,18 @@ class ShardRecord:
     failures: tuple[LedgerEntry, ...]
     saturated: int
 
-    def write(self, path: Path) -> None:
-        """Write the record durably: its presence means that the shard is done."""
+    def write(self, store: Target, key: str) -> None:
+        """Write the record, which lasts: its presence means that the shard is done."""
         words = {"failures": [entry.to_dict() for entry in self.failures], "saturated": self.saturated}
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {f"sample_{name}": values for name, values in self.samples.items()} | self.files
         arrays["words"] = np.frombuffer(json.dumps(words).encode(), dtype=np.uint8)
         np.savez(buffer, statistics=self.statistics, **arrays)
         archive = buffer.getvalue()
-        write_durably(path, _digest(archive) + archive)
+        store.write(key, _digest(archive) + archive)
 
     @classmethod
-    def read(cls, path: Path) -> ShardRecord:
+    def read(cls, store: Target, key: str) -> ShardRecord:
         """Read a record that :meth:`write` made.
 
         Raises
@@ -161,10 +165,10 @@ class ShardRecord:
         ValueError
             If it is damaged.
         """
-        data = path.read_bytes()
+        data = store.read(key)
         digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
         if _digest(content) != digest:
-            msg = f"{path}: a damaged record"
+            msg = f"{store}/{key}: a damaged record"
             raise ValueError(msg)
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             words = json.loads(archive["words"].tobytes())
@@ -183,9 +187,9 @@ class ShardRecord:
 def is_done(task: ShardTask) -> bool:
     """Whether an earlier run finished a shard: its record is sound, and its files are there with all their bytes."""
     try:
-        record = ShardRecord.read(task.record)
-        paths = (task.store / task.split / name / g.shard_key(task.number) for name, g in task.arrays.items())
-        return bool(np.array_equal([path.stat().st_size for path in paths], record.files["shard_bytes"]))
+        record = ShardRecord.read(task.store, task.record)
+        sizes = [task.store.size(key) for key in task.files.values()]
+        return bool(np.array_equal(sizes, record.files["shard_bytes"]))
     except (OSError, ValueError):
         return False
 
@@ -207,8 +211,8 @@ def build_shard(task: ShardTask) -> int:
         If the store cannot be written.
     """
     writers = {
-        name: ShardWriter(task.store / task.split / name / geometry.shard_key(task.number), geometry.chunks_per_shard)
-        for name, geometry in task.arrays.items()
+        name: ShardWriter(task.store.create(key), task.arrays[name].chunks_per_shard)
+        for name, key in task.files.items()
     }
     shard = _Shard(task)
     encoder = ChunkEncoder(task.form.codec)
@@ -229,7 +233,7 @@ def build_shard(task: ShardTask) -> int:
         "shard_digest": np.stack(digests),
         "shard_bytes": np.array(sizes, dtype=np.int64),
     }
-    shard.record(files).write(task.record)
+    shard.record(files).write(task.store, task.record)
     return task.n_slots
 
 

@@ -19,7 +19,7 @@ from freqcache.building.finish import write_root, write_split
 from freqcache.building.form import StoreForm
 from freqcache.building.journal import Journal
 from freqcache.building.making import Shards, check_workers, make_shards, resumable
-from freqcache.building.placing import keep_apart, place_of
+from freqcache.building.placing import keep_apart, target_of
 from freqcache.building.plan import Slot, SplitPlan, plan_split
 from freqcache.errors import BuildError
 from freqcache.interruption import GOES_ON, going_on
@@ -29,7 +29,7 @@ from freqcache.rewriting.inputs import Input
 from freqcache.rewriting.report import RewriteReport
 from freqcache.rewriting.source import StoredSource
 from freqcache.sources import SPLITS
-from freqcache.store import open_store
+from freqcache.store.targets import Target
 from freqcache.workers import Pool
 
 
@@ -90,10 +90,10 @@ def run_rewrite(
     """
     workers = check_workers(workers)
     began = time.perf_counter()
-    out = place_of(out)
+    target = target_of(out)
     for source in rewrite.inputs:
         if source.folder is not None:
-            keep_apart(out, source.folder, "stores do not hold stores")
+            keep_apart(target, source.folder, "stores do not hold stores")
     plans = [plan_split(name, slots, rewrite.form, rewrite.seed) for name, slots in rewrite.slots.items()]
     samples = StoredSource(
         locations=tuple(source.where for source in rewrite.inputs),
@@ -102,9 +102,9 @@ def run_rewrite(
     )
     with (
         going_on(GOES_ON),
-        Journal(out, rewrite.fingerprint(), overwrite=overwrite, splits=tuple(rewrite.slots)) as journal,
+        Journal(target, rewrite.fingerprint(), overwrite=overwrite, splits=tuple(rewrite.slots)) as journal,
         Pool(workers) as pool,
-        resumable(out),
+        resumable(target),
     ):
         shards = make_shards(journal, pool, plans, samples, rewrite.form, "rewriting", quiet=quiet)
         records = shards.records()
@@ -113,10 +113,12 @@ def run_rewrite(
         if compared != sum(plan.n_slots for plan in plans):
             msg = f"{out}: {compared} samples were compared, expected {sum(plan.n_slots for plan in plans)}"
             raise BuildError(msg)
-        write_root(journal.store, digests, rewrite.classes, rewrite.form, rewrite.options, f"freqcache {__version__}")
+        made = write_root(
+            journal.store, digests, rewrite.classes, rewrite.form, rewrite.options, f"freqcache {__version__}"
+        )
         journal.finish()
     bytes_out = sum(int(r.files["shard_bytes"].sum()) for of_split in records.values() for r in of_split)
-    return _report(rewrite, plans, shards, out, (compared, bytes_out, time.perf_counter() - began))
+    return _report(rewrite, plans, shards, (target, made), (compared, bytes_out, time.perf_counter() - began))
 
 
 def _compare(shards: Shards, source: StoredSource, classes: tuple[str, ...], pool: Pool, quiet: bool) -> int:
@@ -140,7 +142,11 @@ def _compare_tasks(shards: Shards, source: StoredSource, classes: tuple[str, ...
 
 
 def _report(
-    rewrite: Rewrite, plans: Sequence[SplitPlan], shards: Shards, out: Path, numbers: tuple[int, int, float]
+    rewrite: Rewrite,
+    plans: Sequence[SplitPlan],
+    shards: Shards,
+    made: tuple[Target, str],
+    numbers: tuple[int, int, float],
 ) -> RewriteReport:
     compared, bytes_out, seconds = numbers
     split_names = [(source, name) for source in rewrite.inputs for name in rewrite.slots if name in source.store.splits]
@@ -150,8 +156,8 @@ def _report(
     if hot:
         notes.append(f"the hot copy of {', '.join(hot)} is not carried over; freqcache hot makes one of the new store")
     return RewriteReport(
-        path=out,
-        id=open_store(out).id,
+        path=made[0].location,
+        id=made[1],
         splits={plan.name: plan.n_slots for plan in plans},
         classes=rewrite.classes,
         channels=rewrite.form.channels,

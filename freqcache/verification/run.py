@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache.building.options import MADE_FROM
+from freqcache.building.placing import target_of
 from freqcache.errors import StoreError
 from freqcache.progress import progress
 from freqcache.sources import list_source
@@ -164,7 +165,7 @@ def _source_checks(
     """Compare the listing of the source with the store; return what compares samples, by split."""
     options = read_options(store.metadata.options, store.location)
     tree = list_source(source)
-    ledger = read_ledger(Path(store.location))
+    ledger = read_ledger(target_of(store.location))
     if ledger is None and any(split.present is not None and not split.present.all() for split in splits):
         findings.notes.append("no readable ledger beside the store: which files it left out could not be checked")
     rewritten = MADE_FROM in store.metadata.options
