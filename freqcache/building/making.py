@@ -22,8 +22,13 @@ from freqcache.store.targets import Target
 from freqcache.workers import Pool, WorkerDiedError
 
 
-def check_workers(workers: int | None) -> int:
-    """Return a number of processes: all cores where none is given."""
+def check_workers(workers: int | None, target: Target | None = None) -> int:
+    """Return a number of processes that can write there: all cores where none is given."""
+    if target is not None and target.private:
+        if workers not in {None, 1}:
+            msg = f"{target}: is of this process alone; workers: expected 1, found {workers}"
+            raise BuildError(msg)
+        return 1
     workers = (os.cpu_count() or 1) if workers is None else workers
     if workers < 1:
         msg = f"workers: expected at least 1, found {workers}"

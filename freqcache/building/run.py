@@ -85,9 +85,9 @@ def build(
         If the build cannot start or finish; nothing half-made can be taken for a store.
     """
     options = options or BuildOptions()
-    workers = check_workers(workers)
     clock = _Clock()
     target = target_of(out, storage_options)
+    workers = check_workers(workers, target)
     with Spool(target.scratch) as spool:
         if isinstance(source, (str, os.PathLike)):
             tree = list_source(source)
@@ -125,9 +125,9 @@ def build_tree(
     BuildError
         If the build cannot start or finish; nothing half-made can be taken for a store.
     """
-    workers = check_workers(workers)
     clock = _Clock()
     target = target_of(out, storage_options)
+    workers = check_workers(workers, target)
     keep_apart(target, tree.root, _WHY_NOT_INSIDE)
     with Spool(target.scratch) as spool:
         return _build(

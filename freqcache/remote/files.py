@@ -56,7 +56,8 @@ class RemoteFiles:
 
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
         self.url = url.rstrip("/") if not url.endswith("://") else url
-        self._options = dict(storage_options or {})
+        # Other processes write too: a listing that is kept hides what they have made since.
+        self._options = {"use_listings_cache": False} | dict(storage_options or {})
         self.is_object_store = self.url.partition("://")[0] in EXTRAS
         self._attempts = ATTEMPTS_MORE if self.is_object_store else ATTEMPTS
         self.bytes_read = self.requests = 0
@@ -159,7 +160,6 @@ class RemoteFiles:
 
         def attempt() -> set[str]:
             system, path = self._connect()[0], self._path(folder)
-            system.invalidate_cache()  # other processes write too
             try:
                 found = system.ls(path, detail=False)
             except (FileNotFoundError, NotADirectoryError):
@@ -174,7 +174,6 @@ class RemoteFiles:
 
         def attempt() -> dict[str, int]:
             system, path = self._connect()[0], self._path(folder).rstrip("/")
-            system.invalidate_cache()
             found = system.find(path, detail=True)
             return {
                 name[len(path) + 1 :]: int(info["size"]) for name, info in found.items() if name.startswith(f"{path}/")
@@ -220,9 +219,7 @@ class RemoteFiles:
         """Remove everything below a folder."""
 
         def attempt() -> None:
-            system = self._connect()[0]
-            system.invalidate_cache()
             with suppress(FileNotFoundError):
-                system.rm(self._path(folder), recursive=True)
+                self._connect()[0].rm(self._path(folder), recursive=True)
 
         retrying(attempt, attempts=self._attempts)

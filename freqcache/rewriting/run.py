@@ -88,12 +88,11 @@ def run_rewrite(
     StoreError
         If an input is damaged.
     """
-    workers = check_workers(workers)
     began = time.perf_counter()
     target = target_of(out)
+    workers = check_workers(workers, target)
     for source in rewrite.inputs:
-        if source.folder is not None:
-            keep_apart(target, source.folder, "stores do not hold stores")
+        keep_apart(target, source.where, "stores do not hold stores")
     plans = [plan_split(name, slots, rewrite.form, rewrite.seed) for name, slots in rewrite.slots.items()]
     samples = StoredSource(
         locations=tuple(source.where for source in rewrite.inputs),

@@ -73,11 +73,16 @@ class RemoteTarget:
         digest = hashlib.blake2b(str(self).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
         return Path(tempfile.gettempdir()) / f"freqcache-{digest}-{self.name}"
 
+    @property
+    def private(self) -> bool:
+        """Whether other processes see something else here: ``memory://`` is of one process."""
+        return self.files.url.startswith("memory://")
+
     def standing(self) -> Standing:
         """Return what stands here."""
         if self.names():
             return "folder"
-        return "other" if self.prefix and self.exists("") else "nothing"
+        return "other" if self.exists("") else "nothing"
 
     def names(self) -> set[str]:
         """Return the names in the folder."""

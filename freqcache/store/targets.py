@@ -67,6 +67,10 @@ class Target(Protocol):
     def scratch(self) -> Path:
         """A local path that temporary files of a build of this store may be named after."""
 
+    @property
+    def private(self) -> bool:
+        """Whether other processes see something else here."""
+
     def standing(self) -> Standing:
         """Return what stands here."""
 
@@ -166,6 +170,11 @@ class LocalTarget:
     def scratch(self) -> Path:
         """The path itself: temporary files lie beside the store."""
         return self.path
+
+    @property
+    def private(self) -> bool:
+        """Whether other processes see something else here."""
+        return False
 
     def standing(self) -> Standing:
         """Return what stands here."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.zarr")
+@click.argument("source", type=click.Path())
+@click.argument("out", type=click.Path(), metavar="OUT.zarr")
 @click.option(
     "--size",
     type=int,
@@ -58,8 +57,8 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace the store that stands at OUT.zarr.")
 @verbosity
 def command(
-    source: Path,
-    out: Path,
+    source: str,
+    out: str,
     *,
     size: int | None,
     exact: bool,
@@ -85,7 +84,8 @@ def command(
       Parquet files with images, as Hugging Face datasets have them: one, or a folder;
       a folder that save_to_disk of Hugging Face datasets wrote.
 
-    A build that was interrupted goes on when the same command is given again.
+    OUT.zarr is a folder to make, or a URL like s3://bucket/out.zarr. A build that was interrupted goes on when the
+    same command is given again.
     """  # noqa: D301  (click's mark is the character itself)
     from freqcache.building import BuildOptions, build
     from freqcache.extraction import ExtractionOptions

@@ -12,7 +12,7 @@ from freqcache_cli.rewriting_options import channels_option, rewriting_options, 
 
 @click.command("subset")
 @click.argument("store", metavar="STORE")
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.argument("out", type=click.Path(), metavar="OUT")
 @click.option("--classes", metavar="A,B", help="Keep these classes.")
 @click.option("--classes-file", type=click.Path(path_type=Path), help="Keep the classes named there, one a line.")
 @click.option("--keep-labels", is_flag=True, help="With classes: keep all class names and every label as it is.")
@@ -31,7 +31,7 @@ from freqcache_cli.rewriting_options import channels_option, rewriting_options, 
 @rewriting_options
 def command(
     store: str,
-    out: Path,
+    out: str,
     *,
     classes: str | None,
     classes_file: Path | None,
