@@ -149,6 +149,10 @@ class RemoteFiles:
         """Whether there is a file or a folder of that name."""
         return bool(retrying(lambda: self._connect()[0].exists(self._path(name)), attempts=self._attempts))
 
+    def is_folder(self, name: str) -> bool:
+        """Whether there is a folder of that name, with files or, where that can be, without."""
+        return bool(retrying(lambda: self._connect()[0].isdir(self._path(name)), attempts=self._attempts))
+
     @property
     def parent(self) -> RemoteFiles:
         """The files of the folder that this URL lies in."""

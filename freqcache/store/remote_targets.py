@@ -80,7 +80,7 @@ class RemoteTarget:
 
     def standing(self) -> Standing:
         """Return what stands here."""
-        if self.names():
+        if self.names() or self._asking("", lambda: self.files.is_folder(self.prefix)):
             return "folder"
         return "other" if self.exists("") else "nothing"
 
