@@ -80,7 +80,8 @@ class RemoteTarget:
 
     def standing(self) -> Standing:
         """Return what stands here."""
-        if self.names() or self._asking("", lambda: self.files.is_folder(self.prefix)):
+        empty_folder = self._asking("", lambda: self.files.is_folder(self.prefix))  # where folders are more than names
+        if empty_folder or self.names():
             return "folder"
         return "other" if self.exists("") else "nothing"
 
