@@ -24,7 +24,7 @@ import numpy.typing as npt
 from freqcache.errors import StoreError
 from freqcache.store.codecs import CRC_BYTES
 from freqcache.store.decoding import Octets, workspace
-from freqcache.store.durable import sync_folder
+from freqcache.store.durable import sync_folder, temporary
 from freqcache.store.places import RangeFile
 from freqcache_formats.layout import DIGEST_BYTES
 
@@ -51,7 +51,7 @@ class ShardIdentity:
 
 
 class ShardWriter:
-    """Writes one shard to a temporary file beside its place; :meth:`finish` moves it there.
+    """Writes one shard to a temporary file beside its place; :meth:`place` moves it there.
 
     Parameters
     ----------
@@ -62,12 +62,12 @@ class ShardWriter:
 
     Notes
     -----
-    Memory is the index alone. Nothing stands at `path` before :meth:`finish` has synced the whole file.
+    Memory is the index alone. Nothing stands at `path` before :meth:`seal` has synced the whole file.
     """
 
     def __init__(self, path: Path, n_chunks: int) -> None:
         self._path = path
-        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        self._partial = temporary(path)
         self._index = np.full((n_chunks, 2), _MISSING, dtype="<u8")
         self._checksums = np.zeros(n_chunks, dtype="<u4")
         self._position = 0
@@ -95,7 +95,13 @@ class ShardWriter:
         self._position += len(stored)
 
     def finish(self) -> ShardIdentity:
-        """Write the digest and the index, sync, move into place; return what to know the file by."""
+        """Seal and place the file; return what to know it by."""
+        identity = self.seal()
+        self.place()
+        return identity
+
+    def seal(self) -> ShardIdentity:
+        """Write the digest and the index, and sync; return what to know the file by."""
         index = self._index.tobytes()
         digest = hashlib.blake2b(index + self._checksums.tobytes(), digest_size=DIGEST_BYTES).digest()
         tail = digest + index + google_crc32c.value(index).to_bytes(CRC_BYTES, "little")
@@ -103,9 +109,12 @@ class ShardWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
+        return ShardIdentity(size=self._position + len(tail), digest=digest)
+
+    def place(self) -> None:
+        """Move a sealed file into its place."""
         self._partial.replace(self._path)
         sync_folder(self._path.parent)
-        return ShardIdentity(size=self._position + len(tail), digest=digest)
 
     def abandon(self) -> None:
         """Close and remove the temporary file."""
