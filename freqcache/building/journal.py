@@ -94,11 +94,13 @@ class Journal:
             From :func:`freqcache.building.plan.layout`. No shard may be made before it is told.
         """
         if _state(self.folder, "layout") != layout:
+            self._write_state()  # first: a worker of an earlier run that is still busy must see that it is too late
             self._clear()
             self._write_state(layout)
 
     def finish(self) -> None:
         """Remove the journal of a complete store."""
+        (self.folder / "state.json").unlink()  # first: a worker that is late must find no build to write for
         shutil.rmtree(self.folder)
         sync_folder(self.store)
 
@@ -175,6 +177,16 @@ class Journal:
         _remove_hot_copy(self.store / HOT)
         for leftover in (*self.store.glob("*.partial"), *self.folder.glob("*.npz*")):
             leftover.unlink(missing_ok=True)
+
+
+def present_fingerprint(store: Path) -> str | None:
+    """Return the fingerprint of the build that is going on in a store, None if none is; whoever builds."""
+    return _state(store / _FOLDER)
+
+
+def present_layout(store: Path) -> str | None:
+    """Return the layout of the build that is going on in a store, None if there is none (yet); whoever builds."""
+    return _state(store / _FOLDER, "layout")
 
 
 def refuse_taken(store: Path, *, overwrite: bool) -> None:
