@@ -264,7 +264,7 @@ def build_shard(task: ShardTask) -> int:
 
 
 def _check_is_wanted(task: ShardTask) -> None:
-    """Refuse a shard whose build has ended, has been replaced by another, or lies where this machine does not see it."""
+    """Refuse a shard whose build has ended, has been replaced, or lies where this machine does not see it."""
     if task.layout and present_layout(task.store) != task.layout:
         msg = (
             f"{task.store}: the build of shard {task.number} of {task.split} is not going on there, as {gethostname()} "
