@@ -18,7 +18,8 @@ from typing import Final, Self
 from freqcache.errors import BuildError, StoreError
 from freqcache.sources import SPLITS
 from freqcache.store.attributes import read_attributes
-from freqcache.store.targets import PARTIAL, Lock, Target
+from freqcache.store.durable import PARTIAL
+from freqcache.store.targets import Lock, Target
 from freqcache_formats.canonical import ROOT_DOCUMENT
 from freqcache_formats.layout import HOT
 
@@ -98,11 +99,13 @@ class Journal:
             From :func:`freqcache.building.plan.layout`. No shard may be made before it is told.
         """
         if _state(self.store, "layout") != layout:
+            self._write_state()  # first: a worker of an earlier run that is still busy must see that it is too late
             self._clear()
             self._write_state(layout)
 
     def finish(self) -> None:
         """Remove the journal of a complete store."""
+        self._folder.remove(_STATE)  # first: a worker that is late must find no build to write for
         self._folder.remove_all()
 
     def discard(self) -> None:
@@ -175,6 +178,16 @@ class Journal:
         for name in self._folder.names():
             if ".npz" in name:
                 self._folder.remove(name)
+
+
+def present_fingerprint(store: Target) -> str | None:
+    """Return the fingerprint of the build that is going on in a store, None if none is; whoever builds."""
+    return _state(store)
+
+
+def present_layout(store: Target) -> str | None:
+    """Return the layout of the build that is going on in a store, None if there is none (yet); whoever builds."""
+    return _state(store, "layout")
 
 
 def refuse_taken(store: Target, *, overwrite: bool) -> None:

@@ -1,12 +1,11 @@
 """Makes all shards of a store, whatever its samples come from: what builds and rewrites share.
 
-Shards are made by worker processes, or in this process with one worker. Those that an earlier run finished are left
-as they are.
+Shards are made by the workers of an engine (:mod:`freqcache.engines`), and each writes its own straight to the store.
+Those that an earlier run finished are left as they are.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,25 +14,12 @@ from freqcache.building.form import StoreForm
 from freqcache.building.journal import Journal
 from freqcache.building.plan import SplitPlan, layout
 from freqcache.building.shard import SampleSource, ShardRecord, ShardTask, build_shard, is_done
+from freqcache.engines import Engine
 from freqcache.errors import BuildError
 from freqcache.interruption import GOES_ON
 from freqcache.progress import progress
 from freqcache.store.targets import Target
-from freqcache.workers import Pool, WorkerDiedError
-
-
-def check_workers(workers: int | None, target: Target | None = None) -> int:
-    """Return a number of processes that can write there: all cores where none is given."""
-    if target is not None and target.private:
-        if workers not in {None, 1}:
-            msg = f"{target}: is of this process alone; workers: expected 1, found {workers}"
-            raise BuildError(msg)
-        return 1
-    workers = (os.cpu_count() or 1) if workers is None else workers
-    if workers < 1:
-        msg = f"workers: expected at least 1, found {workers}"
-        raise BuildError(msg)
-    return workers
+from freqcache.workers import WorkerDiedError
 
 
 @contextmanager
@@ -42,7 +28,7 @@ def resumable(out: Target) -> Iterator[None]:
     try:
         yield
     except WorkerDiedError as error:
-        msg = f"{out}: a worker process died (killed, or out of memory); {GOES_ON}"
+        msg = f"{out}: {error}; {GOES_ON}"
         raise BuildError(msg) from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
@@ -80,7 +66,7 @@ class Shards:
 
 def make_shards(
     journal: Journal,
-    pool: Pool,
+    engine: Engine,
     plans: Sequence[SplitPlan],
     source: SampleSource,
     form: StoreForm,
@@ -89,19 +75,22 @@ def make_shards(
     quiet: bool,
 ) -> Shards:
     """Make the shards of all splits, but those that an earlier run with the same layout finished."""
-    journal.keep_shards_of(layout(plans))
-    tasks = {plan.name: list(_tasks(source, journal, plan, form)) for plan in plans}
+    digest = layout(plans)
+    journal.keep_shards_of(digest)
+    tasks = {plan.name: list(_tasks(source, journal, plan, form, digest)) for plan in plans}
     every = [task for of_split in tasks.values() for task in of_split]
     records = journal.records()
     todo = [task for task in every if task.record not in records or not is_done(task)]
     n_slots = sum(task.n_slots for task in todo)
     with progress(n_slots, title, quiet=quiet) as bar:
-        for slots in pool.run(build_shard, todo):
+        for slots in engine.run(build_shard, todo):
             bar.update(slots)
     return Shards(form=form, tasks=tasks, n_resumed=len(every) - len(todo), n_read=n_slots)
 
 
-def _tasks(source: SampleSource, journal: Journal, plan: SplitPlan, form: StoreForm) -> Iterator[ShardTask]:
+def _tasks(
+    source: SampleSource, journal: Journal, plan: SplitPlan, form: StoreForm, layout: str
+) -> Iterator[ShardTask]:
     for number in range(plan.n_shards):
         yield ShardTask(
             source=source,
@@ -112,4 +101,5 @@ def _tasks(source: SampleSource, journal: Journal, plan: SplitPlan, form: StoreF
             groups=plan.shard_groups(number),
             arrays=plan.arrays,
             form=form,
+            layout=layout,
         )

@@ -1,8 +1,8 @@
 """Runs a build: list, scan headers, lay out, make shards, finish.
 
-The shards are made by worker processes, or in this process with one worker. Whatever ends a build early (an error,
-Ctrl-C, a killed worker, a full disk) leaves the finished shards and their records behind, and the same call goes on
-from there.
+Headers are scanned and shards made by the workers of an engine (:mod:`freqcache.engines`). Whatever ends a build early
+(an error, Ctrl-C, a killed worker, a full disk) leaves the finished shards and their records behind, and the same call
+goes on from there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -23,10 +24,12 @@ from freqcache.building.finish import write_root, write_split
 from freqcache.building.form import StoreForm
 from freqcache.building.journal import Journal, refuse_taken
 from freqcache.building.ledger import write_ledger
-from freqcache.building.making import Shards, check_workers, make_shards, resumable
+from freqcache.building.making import Shards, make_shards, resumable
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
 from freqcache.building.placing import keep_apart, target_of
 from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, plan_split, scan_files
+from freqcache.building.sharing import check_sharing, from_anywhere
+from freqcache.engines import Engine, abandoned_early, engine_of
 from freqcache.errors import NoSamplesError
 from freqcache.interruption import GOES_ON, going_on
 from freqcache.progress import progress
@@ -34,7 +37,6 @@ from freqcache.sources import Item, SourceFile, SourceReader, SourceTree, list_s
 from freqcache.sources.items import spool_items
 from freqcache.sources.spool import Spool, spooled
 from freqcache.store.targets import Target
-from freqcache.workers import Pool
 from freqcache_formats.layout import Origin
 
 _SCAN_BATCH: Final = 64
@@ -49,6 +51,7 @@ def build(
     options: BuildOptions | None = None,
     *,
     workers: int | None = None,
+    engine: Engine | Executor | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     storage_options: Mapping[str, Any] | None = None,
@@ -67,6 +70,10 @@ def build(
         What decides the bytes of the store.
     workers : int, optional
         Processes; all cores by default. 1 works in this process. The bytes do not depend on it.
+    engine : Engine or Executor, optional
+        What does the work instead of processes of this machine: a :class:`freqcache.engines.DaskEngine`, or any
+        executor with the ``submit`` of concurrent.futures. Its workers must see the source and the store by the same
+        paths.
     overwrite : bool
         Replace a store that stands at `out`.
     quiet : bool
@@ -86,9 +93,11 @@ def build(
     """
     options = options or BuildOptions()
     clock = _Clock()
+    if engine is not None:
+        out = from_anywhere(out)
+        source = from_anywhere(source) if isinstance(source, (str, os.PathLike)) else source
     target = target_of(out, storage_options)
-    workers = check_workers(workers, target)
-    with Spool(target.scratch) as spool:
+    with engine_of(engine, workers, target) as ready, Spool(target.scratch) as spool:
         if isinstance(source, (str, os.PathLike)):
             tree = list_source(source)
             keep_apart(target, tree.root, _WHY_NOT_INSIDE)
@@ -96,7 +105,7 @@ def build(
             refuse_taken(target, overwrite=overwrite)  # before hours of spooling
             tree = spool_items(source, spool, quiet=quiet)
         clock.ends("listing")
-        return _build(tree, target, options, spool, clock, workers=workers, overwrite=overwrite, quiet=quiet)
+        return _build(tree, target, options, spool, clock, ready, overwrite=overwrite, quiet=quiet)
 
 
 def build_tree(
@@ -105,6 +114,7 @@ def build_tree(
     options: BuildOptions | None = None,
     *,
     workers: int | None = None,
+    engine: Engine | Executor | None = None,
     overwrite: bool = False,
     quiet: bool = False,
     storage_options: Mapping[str, Any] | None = None,
@@ -114,8 +124,8 @@ def build_tree(
     Parameters
     ----------
     tree : SourceTree
-        The files, and what reads them.
-    out, options, workers, overwrite, quiet, storage_options
+        The files, and what reads them; with an engine, its root must be absolute.
+    out, options, workers, engine, overwrite, quiet, storage_options
         As for :func:`build`.
 
     Raises
@@ -126,13 +136,10 @@ def build_tree(
         If the build cannot start or finish; nothing half-made can be taken for a store.
     """
     clock = _Clock()
-    target = target_of(out, storage_options)
-    workers = check_workers(workers, target)
+    target = target_of(out if engine is None else from_anywhere(out), storage_options)
     keep_apart(target, tree.root, _WHY_NOT_INSIDE)
-    with Spool(target.scratch) as spool:
-        return _build(
-            tree, target, options or BuildOptions(), spool, clock, workers=workers, overwrite=overwrite, quiet=quiet
-        )
+    with engine_of(engine, workers, target) as ready, Spool(target.scratch) as spool:
+        return _build(tree, target, options or BuildOptions(), spool, clock, ready, overwrite=overwrite, quiet=quiet)
 
 
 def _build(
@@ -141,26 +148,28 @@ def _build(
     options: BuildOptions,
     spool: Spool,
     clock: _Clock,
+    engine: Engine,
     *,
-    workers: int,
     overwrite: bool,
     quiet: bool,
 ) -> BuildReport:
+    identity = fingerprint(tree, options)
     with (
         going_on(GOES_ON),
-        Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal,
-        Pool(workers) as pool,
+        Journal(out, identity, overwrite=overwrite) as journal,
+        abandoned_early(engine),
         resumable(out),
     ):
         if tree.sequential:
             tree = spooled(tree, spool, quiet=quiet)
+        check_sharing(engine, journal.store, identity, tree)
         form = StoreForm.of_build(options)
-        plans, refused = _plan(tree, options, form, pool, quiet)
+        plans, refused = _plan(tree, options, form, engine, quiet)
         if not plans:
             raise _nothing_left(journal, refused, tree)
         clock.ends("headers")
         samples = FileSource(reader=tree.reader, options=options)
-        shards = make_shards(journal, pool, plans, samples, form, "building", quiet=quiet)
+        shards = make_shards(journal, engine, plans, samples, form, "building", quiet=quiet)
         clock.ends("shards")
         return _finish(journal, tree, plans, shards, refused, options, clock)
 
@@ -184,7 +193,7 @@ class _Clock:
 
 
 def _plan(
-    tree: SourceTree, options: BuildOptions, form: StoreForm, pool: Pool, quiet: bool
+    tree: SourceTree, options: BuildOptions, form: StoreForm, engine: Engine, quiet: bool
 ) -> tuple[list[SplitPlan], list[LedgerEntry]]:
     """Read every header; return the plans of the splits, and the files refused already."""
     files = [(split, file) for split, listed in tree.splits.items() for file in listed]
@@ -193,7 +202,7 @@ def _plan(
     scans: dict[int, Scan] = {}
     with progress(len(files), "reading headers", quiet=quiet) as bar:
         numbered = list(enumerate(entries))
-        for number, results in pool.run(partial(_scan, tree.reader, options), numbered):
+        for number, results in engine.run(partial(_scan, tree.reader, options), numbered):
             scans.update(zip(batches[number], results, strict=True))
             bar.update(len(results))
     slots: dict[str, list[Slot]] = {split: [] for split in tree.splits}

@@ -14,14 +14,17 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from socket import gethostname
 from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from freqcache.building.form import StoreForm
+from freqcache.building.journal import present_layout
 from freqcache.building.options import LedgerEntry
 from freqcache.building.plan import Slot
+from freqcache.errors import BuildError
 from freqcache.statistics import Accumulator
 from freqcache.store.columns import ArrayGeometry
 from freqcache.store.encoding import ChunkEncoder
@@ -97,6 +100,8 @@ class ShardTask:
         The split's coefficient arrays.
     form : StoreForm
         What they are like.
+    layout : str
+        Digest of the layout that the shard belongs to; empty where none is written.
     """
 
     source: SampleSource
@@ -107,6 +112,7 @@ class ShardTask:
     groups: tuple[tuple[Slot, ...], ...]
     arrays: dict[str, ArrayGeometry]
     form: StoreForm
+    layout: str = ""
 
     @property
     def n_slots(self) -> int:
@@ -136,6 +142,8 @@ class ShardRecord:
         Files that failed, or were kept damaged.
     saturated : int
         Values that an int8 cache had to clip.
+    layout : str
+        Digest of the layout that the shard belongs to.
     """
 
     samples: dict[str, npt.NDArray[Any]]
@@ -143,10 +151,15 @@ class ShardRecord:
     files: dict[str, npt.NDArray[Any]]
     failures: tuple[LedgerEntry, ...]
     saturated: int
+    layout: str = ""
 
     def write(self, store: Target, key: str) -> None:
         """Write the record, which lasts: its presence means that the shard is done."""
-        words = {"failures": [entry.to_dict() for entry in self.failures], "saturated": self.saturated}
+        words = {
+            "failures": [entry.to_dict() for entry in self.failures],
+            "saturated": self.saturated,
+            "layout": self.layout,
+        }
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {f"sample_{name}": values for name, values in self.samples.items()} | self.files
         arrays["words"] = np.frombuffer(json.dumps(words).encode(), dtype=np.uint8)
@@ -181,13 +194,16 @@ class ShardRecord:
                 files={name: archive[name] for name in SHARD_FILES},
                 failures=tuple(LedgerEntry(**entry) for entry in words["failures"]),
                 saturated=words["saturated"],
+                layout=words.get("layout", ""),
             )
 
 
 def is_done(task: ShardTask) -> bool:
-    """Whether an earlier run finished a shard: its record is sound, and its files are there with all their bytes."""
+    """Whether somebody has finished a shard: its record is sound, and its files are there with all their bytes."""
     try:
         record = ShardRecord.read(task.store, task.record)
+        if record.layout != task.layout:
+            return False
         sizes = [task.store.size(key) for key in task.files.values()]
         return bool(np.array_equal(sizes, record.files["shard_bytes"]))
     except (OSError, ValueError):
@@ -201,15 +217,22 @@ def _digest(data: bytes) -> bytes:
 def build_shard(task: ShardTask) -> int:
     """Make one shard and its record; return the number of slots.
 
+    A shard that somebody else has finished meanwhile is left as it is: the worker of a client that was killed works on
+    for a while, and an engine gives a task to a second worker where the first one seems to be lost.
+
     Raises
     ------
     BuildError
-        If a file is damaged and the options say that this ends the build.
+        If a file is damaged and the options say that this ends the build, or the build that the shard belongs to is not
+        going on in the store, as far as this machine sees.
     StoreError
         If a store that is rewritten is damaged.
     OSError
         If the store cannot be written.
     """
+    _check_is_wanted(task)  # before a folder is made where the store is not
+    if is_done(task):
+        return task.n_slots
     writers = {
         name: ShardWriter(task.store.create(key), task.arrays[name].chunks_per_shard)
         for name, key in task.files.items()
@@ -222,7 +245,14 @@ def build_shard(task: ShardTask) -> int:
             for name, buffer in shard.fill(group, islice(contents, len(slots))).items():
                 numbers = task.arrays[name].inner_index(group, np.arange(len(buffer)))
                 writers[name].append(numbers, *encoder.encode(buffer))
-        finished = [writer.finish() for writer in writers.values()]
+        finished = [writer.seal() for writer in writers.values()]
+        _check_is_wanted(task)
+        if is_done(task):
+            for writer in writers.values():
+                writer.abandon()
+            return task.n_slots
+        for writer in writers.values():
+            writer.place()
     except BaseException:
         for writer in writers.values():
             writer.abandon()
@@ -235,6 +265,16 @@ def build_shard(task: ShardTask) -> int:
     }
     shard.record(files).write(task.store, task.record)
     return task.n_slots
+
+
+def _check_is_wanted(task: ShardTask) -> None:
+    """Refuse a shard whose build has ended, has been replaced, or lies where this machine does not see it."""
+    if task.layout and present_layout(task.store) != task.layout:
+        msg = (
+            f"{task.store}: the build of shard {task.number} of {task.split} is not going on there, as {gethostname()} "
+            "sees it: it has ended, another one has replaced it, or this machine does not share the folder"
+        )
+        raise BuildError(msg)
 
 
 class _Shard:
@@ -290,6 +330,7 @@ class _Shard:
             files=files,
             failures=tuple(self._failures),
             saturated=self._saturated,
+            layout=self._task.layout,
         )
 
     def _new_buffers(self) -> Buffers:

@@ -18,8 +18,8 @@ from typing import Final
 import numpy as np
 
 from freqcache.building import BuildOptions
-from freqcache.building.making import check_workers
 from freqcache.building.plan import scan_files
+from freqcache.engines import check_workers
 from freqcache.errors import BuildError, NoSamplesError, SourceError
 from freqcache.extraction import ExtractionOptions
 from freqcache.planning.concluding import Costs, conclude, describe

@@ -18,9 +18,10 @@ from freqcache import __version__
 from freqcache.building.finish import write_root, write_split
 from freqcache.building.form import StoreForm
 from freqcache.building.journal import Journal
-from freqcache.building.making import Shards, check_workers, make_shards, resumable
+from freqcache.building.making import Shards, make_shards, resumable
 from freqcache.building.placing import keep_apart, target_of
 from freqcache.building.plan import Slot, SplitPlan, plan_split
+from freqcache.engines import check_workers
 from freqcache.errors import BuildError
 from freqcache.interruption import GOES_ON, going_on
 from freqcache.progress import progress

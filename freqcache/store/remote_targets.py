@@ -17,9 +17,10 @@ from typing import TypeVar
 
 from freqcache.remote.files import RemoteFiles
 from freqcache.remote.retrying import reason
+from freqcache.store.durable import PARTIAL
 from freqcache.store.places import Place
 from freqcache.store.remote_places import RemotePlace
-from freqcache.store.targets import PARTIAL, Lock, Standing, TargetFile
+from freqcache.store.targets import Lock, Standing, TargetFile
 
 Result = TypeVar("Result")
 
@@ -77,6 +78,10 @@ class RemoteTarget:
     def private(self) -> bool:
         """Whether other processes see something else here: ``memory://`` is of one process."""
         return self.files.url.startswith("memory://")
+
+    def writable(self) -> bool:
+        """Whether this process may write here: an object store tells when it is tried."""
+        return True
 
     def standing(self) -> Standing:
         """Return what stands here."""
@@ -164,9 +169,12 @@ class _RemoteFile:
         """Append bytes."""
         self._file.write(data)
 
-    def finish(self) -> None:
-        """Send the whole file to its place."""
+    def seal(self) -> None:
+        """Write out what was appended."""
         self._file.flush()
+
+    def place(self) -> None:
+        """Send the whole file to its place."""
         self._target.send(self._key, self._file.name)
         self._file.close()
 

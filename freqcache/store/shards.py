@@ -48,18 +48,18 @@ class ShardIdentity:
 
 
 class ShardWriter:
-    """Writes one shard.
+    """Writes one shard; :meth:`place` puts it where it belongs.
 
     Parameters
     ----------
     file : TargetFile
-        Where it goes; nothing stands in its place before :meth:`finish`.
+        Where it goes.
     n_chunks : int
         Inner chunks of the shard, present or not.
 
     Notes
     -----
-    Memory is the index alone.
+    Memory is the index alone. Nothing stands in the file's place before :meth:`place`.
     """
 
     def __init__(self, file: TargetFile, n_chunks: int) -> None:
@@ -89,13 +89,23 @@ class ShardWriter:
         self._position += len(stored)
 
     def finish(self) -> ShardIdentity:
-        """Write the digest and the index, and put the file in its place; return what to know it by."""
+        """Seal and place the file; return what to know it by."""
+        identity = self.seal()
+        self.place()
+        return identity
+
+    def seal(self) -> ShardIdentity:
+        """Write the digest and the index; return what to know the file by."""
         index = self._index.tobytes()
         digest = hashlib.blake2b(index + self._checksums.tobytes(), digest_size=DIGEST_BYTES).digest()
         tail = digest + index + google_crc32c.value(index).to_bytes(CRC_BYTES, "little")
         self._file.write(tail)
-        self._file.finish()
+        self._file.seal()
         return ShardIdentity(size=self._position + len(tail), digest=digest)
+
+    def place(self) -> None:
+        """Put a sealed file in its place."""
+        self._file.place()
 
     def abandon(self) -> None:
         """Leave nothing behind."""

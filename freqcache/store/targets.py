@@ -16,22 +16,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
-from freqcache.store.durable import sync_folder, write_durably
+from freqcache.store.durable import PARTIAL, sync_folder, temporary, write_durably
 from freqcache.store.places import LocalPlace, Place
-
-PARTIAL = ".partial"
-"""How the names of files end that are not finished."""
 
 Standing = Literal["nothing", "folder", "other"]
 
 
 class TargetFile(Protocol):
-    """A large file that is being written; nothing stands in its place before :meth:`finish`."""
+    """A large file that is being written; nothing stands in its place before :meth:`place`."""
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes."""
 
-    def finish(self) -> None:
+    def seal(self) -> None:
+        """Write out what was appended; nothing more comes."""
+
+    def place(self) -> None:
         """Put the whole file in its place, where it lasts."""
 
     def abandon(self) -> None:
@@ -70,6 +70,9 @@ class Target(Protocol):
     @property
     def private(self) -> bool:
         """Whether other processes see something else here."""
+
+    def writable(self) -> bool:
+        """Whether this process may write here, as far as can be told without doing so."""
 
     def standing(self) -> Standing:
         """Return what stands here."""
@@ -176,6 +179,10 @@ class LocalTarget:
         """Whether other processes see something else here."""
         return False
 
+    def writable(self) -> bool:
+        """Whether this process may write here."""
+        return os.access(self.path, os.R_OK | os.W_OK | os.X_OK)
+
     def standing(self) -> Standing:
         """Return what stands here."""
         if not self.path.exists():
@@ -250,18 +257,21 @@ class _LocalFile:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
-        self._partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+        self._partial = temporary(path)
         self._file = self._partial.open("wb")
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes."""
         self._file.write(data)
 
-    def finish(self) -> None:
-        """Put the whole file in its place."""
+    def seal(self) -> None:
+        """Write out what was appended."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
+
+    def place(self) -> None:
+        """Put the whole file in its place."""
         self._partial.replace(self._path)
         sync_folder(self._path.parent)
 
