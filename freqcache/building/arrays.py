@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,9 @@ from freqcache.store.durable import sync_folder, write_durably
 from freqcache_formats.canonical import METADATA_DIGEST, ROOT_DOCUMENT, metadata_digest
 from freqcache_formats.layout import ATTRIBUTE
 
-_CHUNK_LENGTH: Final = 65_536
+CHUNK_LENGTH: Final = 65_536
+"""Rows in a chunk of an array that is small beside the coefficients."""
+
 _CHECKSUM: Final = {"name": "crc32c"}
 Codec = Mapping[str, Any]
 
@@ -114,23 +116,67 @@ def write_array_metadata(
 
 def write_array(path: Path, values: npt.NDArray[Any], dimensions: Sequence[str]) -> None:
     """Write a whole array that is small beside the coefficients: chunks along its first axis, zstd and CRC-32C."""
+    write_blocks(path, cut(values), values.shape, values.dtype, dimensions)
+
+
+def write_blocks(
+    path: Path,
+    blocks: Iterable[npt.NDArray[Any]],
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    dimensions: Sequence[str],
+) -> None:
+    """Write what :func:`write_array` writes of an array that is not in memory.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the array.
+    blocks : iterable of array
+        The array, cut along its first axis: :data:`CHUNK_LENGTH` rows each, fewer in the last.
+    shape : sequence of int
+        Of the whole array.
+    dtype : numpy dtype
+        Of its elements.
+    dimensions : sequence of str
+        Names of the axes.
+
+    Raises
+    ------
+    ValueError
+        If the blocks are not those of such an array.
+    """
     codec = ChunkCodec(name="zstd", level=3)
-    chunk = (min(max(1, len(values)), _CHUNK_LENGTH), *(max(1, n) for n in values.shape[1:]))
+    chunk = (min(max(1, shape[0]), CHUNK_LENGTH), *(max(1, n) for n in shape[1:]))
     write_array_metadata(
         path,
-        shape=values.shape,
+        shape=shape,
         chunk=chunk,
-        dtype=values.dtype,
+        dtype=dtype,
         fill_value=0,
         dimensions=dimensions,
-        compressors=codec.zarr_compressors(values.dtype.itemsize),
+        compressors=codec.zarr_compressors(dtype.itemsize),
     )
-    for number, start in enumerate(range(0, len(values), chunk[0])):
-        part = np.zeros(chunk, dtype=values.dtype)
-        part[: len(values) - start] = values[start : start + chunk[0]]
+    left = shape[0]
+    for number, block in enumerate(blocks):
+        if len(block) != min(left, chunk[0]):
+            msg = f"a block of {len(block)} rows where {min(left, chunk[0])} are due"
+            raise ValueError(msg)
+        left -= len(block)
+        part = np.zeros(chunk, dtype=dtype)
+        part[: len(block)] = block
         key = path / "/".join(map(str, ("c", number, *([0] * (len(chunk) - 1)))))
         key.parent.mkdir(parents=True, exist_ok=True)
         key.write_bytes(codec.encode(part))
+    if left:
+        msg = f"{left} rows are missing"
+        raise ValueError(msg)
+
+
+def cut(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Yield an array in the blocks that :func:`write_blocks` takes."""
+    for start in range(0, len(values), CHUNK_LENGTH):
+        yield values[start : start + CHUNK_LENGTH]
 
 
 def remove_partials(folder: Path) -> None:
