@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -63,22 +63,26 @@ class Pool:
         for worker in self._started:
             worker.process.join()
 
-    def run(self, function: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> Iterator[_Result]:
-        """Yield the results as they come, in no order.
+    def run(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
+        """Yield the results as they come, in no order; a task is taken when there is a worker for it.
 
         Raises
         ------
         WorkerDiedError
             If a worker dies.
         """
-        if not self._apart and (self._workers == 1 or len(tasks) <= 1):
-            yield from map(function, tasks)
-            return
-        while len(self._started) < min(self._workers, len(tasks)):
-            self._started.append(_start_worker())
         waiting = iter(tasks)
+        if self._workers == 1 and not self._apart:
+            yield from map(function, waiting)
+            return
+        first = list(islice(waiting, self._workers))
+        if len(first) <= 1 and not self._apart:
+            yield from map(function, first)
+            return
+        while len(self._started) < len(first):
+            self._started.append(_start_worker())
         busy = []
-        for worker, task in zip(self._started, waiting, strict=False):
+        for worker, task in zip(self._started, first, strict=False):
             worker.give(function, task)
             busy.append(worker)
         while busy:

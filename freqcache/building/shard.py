@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from freqcache.building.form import StoreForm
 from freqcache.building.options import LedgerEntry
-from freqcache.building.plan import Slot
+from freqcache.building.slots import Slot
 from freqcache.statistics import Accumulator
 from freqcache.store.columns import ArrayGeometry
 from freqcache.store.durable import write_durably
