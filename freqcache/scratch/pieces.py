@@ -27,12 +27,12 @@ class Scratch:
     folder : Path, optional
         Where the temporary file is made, if one is needed; the system's folder for those by default. A folder that is
         missing is made with it.
-    held : int
-        Bytes that are kept in memory.
+    held : int, optional
+        Bytes that are kept in memory; :data:`HELD` by default.
     """
 
-    def __init__(self, folder: Path | None = None, *, held: int = HELD) -> None:
-        self._folder, self._held = folder, held
+    def __init__(self, folder: Path | None = None, *, held: int | None = None) -> None:
+        self._folder, self._held = folder, HELD if held is None else held
         self._tail = bytearray()
         self._written = 0
         self._descriptor = -1

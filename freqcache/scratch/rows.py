@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from freqcache.scratch.pieces import HELD, Scratch
+from freqcache.scratch.pieces import Scratch
 
 CHUNK_ROWS: Final = 8192
 """Rows read at a time where all are read."""
@@ -56,11 +56,11 @@ class RowTable:
         Structured, with int ``start`` (8 bytes) and ``length``.
     folder : Path, optional
         For temporary files: see :class:`Scratch`.
-    held : int
+    held : int, optional
         Bytes of rows, and of text, that are kept in memory.
     """
 
-    def __init__(self, dtype: np.dtype[Any], folder: Path | None = None, *, held: int = HELD) -> None:
+    def __init__(self, dtype: np.dtype[Any], folder: Path | None = None, *, held: int | None = None) -> None:
         self.dtype = dtype
         self._rows, self._text = Scratch(folder, held=held), Scratch(folder, held=held)
 

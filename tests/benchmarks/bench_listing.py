@@ -4,12 +4,12 @@
     python tests/benchmarks/bench_listing.py WORK --names 1000000 --source folder
     python tests/benchmarks/bench_listing.py WORK --names 1000000 --finish --size 64
 
-Each number of names is measured by a process of its own, which makes the names in WORK: a manifest of files that are not
-there (what the system says of a file, and headers, are made up), or with ``--source folder`` a folder of empty files.
-Stages: list (the listing, with the fingerprint), find (1,000 names, and the index that they are found by), plan (headers
-that cost nothing, shuffle, row groups, layout), shards (every description of a shard, as workers get it), finish (with
-``--finish``: per-sample arrays, of records that are made up). Of each, seconds for a million names and the peak of the
-resident memory. Prints Markdown tables. Ten million names take 3 GB in WORK.
+Each number of names is measured by a process of its own, which makes the names in WORK: a manifest of files that are
+not there (what the system says of a file, and headers, are made up), or with ``--source folder`` a folder of empty
+files. Stages: list (the listing, with the fingerprint), find (1,000 names, and the index that they are found by), plan
+(headers that cost nothing, shuffle, row groups, layout), shards (every description of a shard, as workers get it),
+finish (with ``--finish``: per-sample arrays, of records that are made up). Of each, seconds for a million names and the
+peak of the resident memory. Prints Markdown tables. Ten million names take 3 GB in WORK.
 """
 
 from __future__ import annotations
