@@ -9,7 +9,7 @@ installed, and a build needs not load it. Source: Zarr v3 core specification, an
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +20,9 @@ from freqcache.store.targets import Target
 from freqcache_formats.canonical import METADATA_DIGEST, ROOT_DOCUMENT, metadata_digest
 from freqcache_formats.layout import ATTRIBUTE
 
-_CHUNK_LENGTH: Final = 65_536
+CHUNK_LENGTH: Final = 65_536
+"""Rows in a chunk of an array that is small beside the coefficients."""
+
 _CHECKSUM: Final = {"name": "crc32c"}
 Codec = Mapping[str, Any]
 
@@ -113,22 +115,66 @@ def write_array_metadata(
 
 def write_array(folder: Target, values: npt.NDArray[Any], dimensions: Sequence[str]) -> None:
     """Write a whole array that is small beside the coefficients: chunks along its first axis, zstd and CRC-32C."""
+    write_blocks(folder, cut(values), values.shape, values.dtype, dimensions)
+
+
+def write_blocks(
+    folder: Target,
+    blocks: Iterable[npt.NDArray[Any]],
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    dimensions: Sequence[str],
+) -> None:
+    """Write what :func:`write_array` writes of an array that is not in memory.
+
+    Parameters
+    ----------
+    folder : Target
+        The array's.
+    blocks : iterable of array
+        The array, cut along its first axis: :data:`CHUNK_LENGTH` rows each, fewer in the last.
+    shape : sequence of int
+        Of the whole array.
+    dtype : numpy dtype
+        Of its elements.
+    dimensions : sequence of str
+        Names of the axes.
+
+    Raises
+    ------
+    ValueError
+        If the blocks are not those of such an array.
+    """
     codec = ChunkCodec(name="zstd", level=3)
-    chunk = (min(max(1, len(values)), _CHUNK_LENGTH), *(max(1, n) for n in values.shape[1:]))
+    chunk = (min(max(1, shape[0]), CHUNK_LENGTH), *(max(1, n) for n in shape[1:]))
     write_array_metadata(
         folder,
-        shape=values.shape,
+        shape=shape,
         chunk=chunk,
-        dtype=values.dtype,
+        dtype=dtype,
         fill_value=0,
         dimensions=dimensions,
-        compressors=codec.zarr_compressors(values.dtype.itemsize),
+        compressors=codec.zarr_compressors(dtype.itemsize),
     )
-    for number, start in enumerate(range(0, len(values), chunk[0])):
-        part = np.zeros(chunk, dtype=values.dtype)
-        part[: len(values) - start] = values[start : start + chunk[0]]
+    left = shape[0]
+    for number, block in enumerate(blocks):
+        if len(block) != min(left, chunk[0]):
+            msg = f"a block of {len(block)} rows where {min(left, chunk[0])} are due"
+            raise ValueError(msg)
+        left -= len(block)
+        part = np.zeros(chunk, dtype=dtype)
+        part[: len(block)] = block
         key = "/".join(map(str, ("c", number, *([0] * (len(chunk) - 1)))))
         folder.write(key, codec.encode(part), lasting=False)
+    if left:
+        msg = f"{left} rows are missing"
+        raise ValueError(msg)
+
+
+def cut(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Yield an array in the blocks that :func:`write_blocks` takes."""
+    for start in range(0, len(values), CHUNK_LENGTH):
+        yield values[start : start + CHUNK_LENGTH]
 
 
 def _group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:

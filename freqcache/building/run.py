@@ -12,34 +12,31 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
 
 from freqcache import __version__
 from freqcache.building.files import FileSource
 from freqcache.building.finish import write_root, write_split
 from freqcache.building.form import StoreForm
+from freqcache.building.gathering import gather
+from freqcache.building.headers import in_listing_order, plan_splits
 from freqcache.building.journal import Journal, refuse_taken
 from freqcache.building.ledger import write_ledger
 from freqcache.building.making import Shards, make_shards, resumable
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
 from freqcache.building.placing import keep_apart, target_of
-from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, plan_split, scan_files
+from freqcache.building.plan import SplitPlan, fingerprint
 from freqcache.building.sharing import check_sharing, from_anywhere
 from freqcache.engines import Engine, abandoned_early, engine_of
 from freqcache.errors import NoSamplesError
 from freqcache.interruption import GOES_ON, going_on
-from freqcache.progress import progress
-from freqcache.sources import Item, SourceFile, SourceReader, SourceTree, list_source
+from freqcache.sources import Item, SourceTree, list_source
 from freqcache.sources.items import spool_items
 from freqcache.sources.spool import Spool, spooled
 from freqcache.store.targets import Target
 from freqcache_formats.layout import Origin
 
-_SCAN_BATCH: Final = 64
 _WHY_NOT_INSIDE: Final = "a store there would be taken for a class"
 
 _log = logging.getLogger("freqcache")
@@ -99,7 +96,7 @@ def build(
     target = target_of(out, storage_options)
     with engine_of(engine, workers, target) as ready, Spool(target.scratch) as spool:
         if isinstance(source, (str, os.PathLike)):
-            tree = list_source(source)
+            tree = list_source(source, scratch=target.scratch.parent)
             keep_apart(target, tree.root, _WHY_NOT_INSIDE)
         else:
             refuse_taken(target, overwrite=overwrite)  # before hours of spooling
@@ -163,15 +160,15 @@ def _build(
         if tree.sequential:
             tree = spooled(tree, spool, quiet=quiet)
         check_sharing(engine, journal.store, identity, tree)
-        form = StoreForm.of_build(options)
-        plans, refused = _plan(tree, options, form, engine, quiet)
+        form, scratch = StoreForm.of_build(options), spool.path.parent
+        plans, refused = plan_splits(tree, options, form, engine, scratch=scratch, quiet=quiet)
         if not plans:
             raise _nothing_left(journal, refused, tree)
         clock.ends("headers")
         samples = FileSource(reader=tree.reader, options=options)
         shards = make_shards(journal, engine, plans, samples, form, "building", quiet=quiet)
         clock.ends("shards")
-        return _finish(journal, tree, plans, shards, refused, options, clock)
+        return _finish(journal, tree, plans, shards, refused, options, clock, scratch)
 
 
 class _Clock:
@@ -192,38 +189,6 @@ class _Clock:
         return self._last - self._began
 
 
-def _plan(
-    tree: SourceTree, options: BuildOptions, form: StoreForm, engine: Engine, quiet: bool
-) -> tuple[list[SplitPlan], list[LedgerEntry]]:
-    """Read every header; return the plans of the splits, and the files refused already."""
-    files = [(split, file) for split, listed in tree.splits.items() for file in listed]
-    batches = [range(start, min(start + _SCAN_BATCH, len(files))) for start in range(0, len(files), _SCAN_BATCH)]
-    entries = [[files[i][1] for i in batch] for batch in batches]
-    scans: dict[int, Scan] = {}
-    with progress(len(files), "reading headers", quiet=quiet) as bar:
-        numbered = list(enumerate(entries))
-        for number, results in engine.run(partial(_scan, tree.reader, options), numbered):
-            scans.update(zip(batches[number], results, strict=True))
-            bar.update(len(results))
-    slots: dict[str, list[Slot]] = {split: [] for split in tree.splits}
-    refused = []
-    for i, (split, file) in enumerate(files):
-        scan = scans[i]
-        if isinstance(scan, str):
-            refused.append(LedgerEntry(path=file.path, split=split, reason=scan))
-        else:
-            slots[split].append(Slot(path=file.path, label=file.label, blocks=scan, file=file))
-    seed = options.seed if options.shuffle else None
-    return [plan_split(split, planned, form, seed) for split, planned in slots.items() if planned], refused
-
-
-def _scan(
-    reader: SourceReader, options: BuildOptions, batch: tuple[int, Sequence[SourceFile]]
-) -> tuple[int, list[Scan]]:
-    number, files = batch
-    return number, scan_files(reader, files, options.per_sample)
-
-
 def _finish(
     journal: Journal,
     tree: SourceTree,
@@ -232,25 +197,19 @@ def _finish(
     refused: Iterable[LedgerEntry],
     options: BuildOptions,
     clock: _Clock,
+    scratch: Path,
 ) -> BuildReport:
     """Write what the shards do not hold, and report."""
-    records = shards.records()
-    every = [record for of_split in records.values() for record in of_split]
-    failures = [*refused, *(entry for record in every for entry in record.failures)]
-    origins = np.concatenate([record.samples["origin"] for record in every])
-    if np.all(origins == Origin.ABSENT):
+    gathered = {plan.name: gather(shards.records(plan), shards.form, scratch) for plan in plans}
+    every = gathered.values()
+    failures = [*refused, *(entry for split in every for entry in split.failures)]
+    if not any(split.n_samples for split in every):
         raise _nothing_left(journal, failures, tree)
-    digests, samples = {}, {}
-    for plan in plans:
-        mine = records[plan.name]
-        samples[plan.name] = sum(int(np.count_nonzero(r.samples["origin"] != Origin.ABSENT)) for r in mine)
-        digests[plan.name] = write_split(journal.store, plan, mine, shards.form)
-    failures = _in_listing_order(failures, tree)
+    digests = {plan.name: write_split(journal.store, plan, gathered[plan.name], shards.form) for plan in plans}
+    failures = in_listing_order(failures, tree)
     ledger = write_ledger(journal.store, failures)
     write_root(journal.store, digests, tree.classes, shards.form, options.to_dict(), f"freqcache {__version__}")
     journal.finish()
-    of_files = np.concatenate([record.samples["source_bytes"] for record in every])
-    bytes_in = int(of_files[origins != Origin.ABSENT].sum())
     clock.ends("finish")
     for entry in failures:
         _log.info("%s %s: %s", "kept" if entry.kept else "left out", entry.path, entry.reason)
@@ -258,15 +217,17 @@ def _finish(
         _log.info("%s took %.2f s", stage, seconds)
     return BuildReport(
         path=journal.store.location,
-        splits=samples,
+        splits={name: split.n_samples for name, split in gathered.items()},
         n_classes=len(tree.classes),
-        origins={o.name.lower(): int(np.count_nonzero(origins == o)) for o in Origin if o is not Origin.ABSENT},
+        origins={
+            o.name.lower(): sum(int(split.origins[o]) for split in every) for o in Origin if o is not Origin.ABSENT
+        },
         failures=tuple(failures),
         ledger=ledger,
         ignored=tree.ignored,
         empty_folders=tree.empty_folders,
-        saturated=sum(record.saturated for record in every),
-        bytes_in=bytes_in,
+        saturated=sum(split.saturated for split in every),
+        bytes_in=sum(split.bytes_in for split in every),
         bytes_out=sum(journal.store.sizes().values()),
         seconds=clock.total,
         stages=clock.stages,
@@ -277,7 +238,7 @@ def _finish(
 
 def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: SourceTree) -> NoSamplesError:
     """Clear away a build in which every file failed, and return the error that says so."""
-    failures = _in_listing_order(failures, tree)
+    failures = in_listing_order(failures, tree)
     ledger = write_ledger(journal.store, failures)
     journal.discard()
     first = failures[0]
@@ -285,8 +246,3 @@ def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: Sourc
         f"{tree.root}: none of its {tree.n_files} files could be used; the first: {first.path}: {first.reason} "
         f"(all of them: {ledger})"
     )
-
-
-def _in_listing_order(failures: Iterable[LedgerEntry], tree: SourceTree) -> list[LedgerEntry]:
-    order = {file.path: i for i, file in enumerate(file for files in tree.splits.values() for file in files)}
-    return sorted(failures, key=lambda entry: order[entry.path])

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from freqcache.building.form import StoreForm
 from freqcache.building.journal import present_layout
 from freqcache.building.options import LedgerEntry
-from freqcache.building.plan import Slot
+from freqcache.building.slots import Slot
 from freqcache.errors import BuildError
 from freqcache.statistics import Accumulator
 from freqcache.store.columns import ArrayGeometry

@@ -109,7 +109,7 @@ def plan(
         raise BuildError(msg)
     tree = list_source(source)
     listing = time.perf_counter() - began
-    files = [file for entries in tree.splits.values() for file in entries]
+    files = tree.files
     population = Population.of(files)
     options = tuple(options) or default_options()
     folder = _temporary_folder(temporary)

@@ -16,8 +16,10 @@ import xxhash
 
 from freqcache.errors import BuildError
 from freqcache.progress import progress
-from freqcache.sources.assembly import Entry, assemble, split_named
+from freqcache.sources.assembly import Entry, Listing, assemble, split_named
+from freqcache.sources.repeats import Names
 from freqcache.sources.spool import Spool
+from freqcache.sources.table import encoded
 from freqcache.sources.tree import SPLIT_NAMES, UNSPLIT, SourceTree
 
 
@@ -60,30 +62,35 @@ def spool_items(items: Iterable[Item], spool: Spool, *, quiet: bool) -> SourceTr
     except TypeError:
         msg = f"source: expected a path or an iterable of freqcache.Item, found {type(items).__name__}"
         raise BuildError(msg) from None
-    entries: dict[str, list[Entry]] = {}
-    names: set[str] = set()
+    scratch = spool.path.parent
+    listing, names = Listing(scratch), Names(scratch)
     content = xxhash.xxh3_128()
     with progress(operator.length_hint(items), "spooling", quiet=quiet) as bar:
         for number, item in enumerate(iterator):
             name, label, split = _checked(item, number)
-            if name in names:
-                msg = f"item {number}: the name {name!r} is that of an item before"
-                raise BuildError(msg)
-            names.add(name)
-            if split not in entries and entries and UNSPLIT in (split, *entries):
+            if names.add(name, number) is not None:
+                raise _twice(number, name)
+            if split not in listing.splits and listing.splits and UNSPLIT in (split, *listing.splits):
                 msg = f"item {number}: some items have a split and others have none"
                 raise BuildError(msg)
             data = bytes(item.data)
             content.update(len(data).to_bytes(8, "little"))
             content.update(data)
             entry = Entry(name, label, len(data), 0, spool.path.name, spool.append(data))
-            entries.setdefault(split, []).append(entry)
+            listing.add(split, entry)
             bar.update(1)
-    if not names:
+    if not listing.splits:
         msg = "source: the iterable is empty; expected items"
         raise BuildError(msg)
+    repeat = names.repeat()
+    if repeat is not None:
+        raise _twice(repeat.second, repeat.name)
     spool.flush()
-    return assemble(Path("items"), spool.reader, entries, identity=content.hexdigest())
+    return assemble(Path("items"), spool.reader, listing, identity=content.hexdigest())
+
+
+def _twice(number: int, name: str) -> BuildError:
+    return BuildError(f"item {number}: the name {name!r} is that of an item before")
 
 
 def _checked(item: Any, number: int) -> tuple[str, str, str]:
@@ -104,7 +111,7 @@ def _checked(item: Any, number: int) -> tuple[str, str, str]:
         msg = f"{where}: label: expected the name of a class, found an empty one"
         raise BuildError(msg)
     name = f"{number:09}" if item.name is None else item.name
-    if type(name) is not str or not name:
+    if type(name) is not str or not name or not _is_encodable(name):
         msg = f"{where}: name: expected some text, found {name!r:.60}"
         raise BuildError(msg)
     split = UNSPLIT if item.split is None else split_named(str(item.split))
@@ -112,3 +119,12 @@ def _checked(item: Any, number: int) -> tuple[str, str, str]:
         msg = f"{where}: unknown split {item.split!r:.60}; expected one of {', '.join(SPLIT_NAMES)}"
         raise BuildError(msg)
     return name, label, split
+
+
+def _is_encodable(name: str) -> bool:
+    """Whether a name can be written; one with half a character cannot."""
+    try:
+        encoded(name)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -18,8 +18,10 @@ from typing import BinaryIO, Final, Self
 
 from freqcache.errors import BuildError, SourceError
 from freqcache.progress import progress
+from freqcache.sources.file import SourceFile
 from freqcache.sources.files import RangeReader
-from freqcache.sources.tree import SourceFile, SourceTree
+from freqcache.sources.table import FileTable
+from freqcache.sources.tree import SourceTree
 
 _ENDING: Final = ".spool.partial"
 
@@ -118,14 +120,13 @@ def spooled(tree: SourceTree, spool: Spool, *, quiet: bool) -> SourceTree:
     BuildError
         If the spool cannot be written, or the source has vanished.
     """
-    copied: dict[str, tuple[SourceFile, ...]] = {}
+    copied: dict[str, FileTable] = {}
     with progress(tree.n_files, "spooling", quiet=quiet) as bar:
         for split, files in tree.splits.items():
-            mine = []
+            copied[split] = FileTable(spool.path.parent)
             for file in files:
-                mine.append(_copied(tree, file, spool))
+                copied[split].add_file(_copied(tree, file, spool))
                 bar.update(1)
-            copied[split] = tuple(mine)
     spool.flush()
     return replace(tree, reader=spool.reader, splits=copied, sequential=False)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from freqcache.remote.files import RemoteFiles
 from freqcache.remote.retrying import reason
@@ -23,6 +23,8 @@ from freqcache.store.remote_places import RemotePlace
 from freqcache.store.targets import Lock, Standing, TargetFile
 
 Result = TypeVar("Result")
+
+_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ class RemoteTarget:
     def private(self) -> bool:
         """Whether other processes see something else here: ``memory://`` is of one process."""
         return self.files.url.startswith("memory://")
+
+    @property
+    def at_once(self) -> int:
+        """As many as hide the time that an object store takes for each."""
+        return _AT_ONCE
 
     def writable(self) -> bool:
         """Whether this process may write here: an object store tells when it is tried."""

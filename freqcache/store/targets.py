@@ -71,6 +71,10 @@ class Target(Protocol):
     def private(self) -> bool:
         """Whether other processes see something else here."""
 
+    @property
+    def at_once(self) -> int:
+        """How many requests to have under way where there are many to make."""
+
     def writable(self) -> bool:
         """Whether this process may write here, as far as can be told without doing so."""
 
@@ -178,6 +182,11 @@ class LocalTarget:
     def private(self) -> bool:
         """Whether other processes see something else here."""
         return False
+
+    @property
+    def at_once(self) -> int:
+        """One: a disk that is asked for several files at once is not faster."""
+        return 1
 
     def writable(self) -> bool:
         """Whether this process may write here."""
