@@ -7,11 +7,13 @@ engine connects.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -135,18 +137,24 @@ class _NotConnected:
 _NOT_CONNECTED: Any = _NotConnected()
 
 
-def _connect(address: str, timeout: float) -> Any:
+def _connect(scheduler: str, timeout: float) -> Any:
+    """Return a client of a scheduler, by its address or its file."""
     try:
         from distributed import Client
+        from distributed.comm import get_address_host_port
     except ImportError as error:
         msg = "building on Dask needs the package distributed: pip install 'freqcache[dask]'"
         raise BuildError(msg) from error
-    where = {"scheduler_file": address} if os.path.isfile(address) else {"address": address}  # noqa: PTH113
     try:
-        return Client(**where, timeout=timeout, set_as_default=False)
-    except (OSError, ValueError) as error:  # not reached, or no address
-        reason = str(error).strip() or type(error).__name__
-        msg = f"{address}: no Dask scheduler can be reached there: {reason}"
+        address = json.loads(Path(scheduler).read_bytes())["address"] if Path(scheduler).is_file() else scheduler
+        get_address_host_port(address)  # a client that is made with a wrong one cannot be closed
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        msg = f"{scheduler}: neither the address of a Dask scheduler, as tcp://10.0.0.1:8786, nor its file: {error}"
+        raise BuildError(msg) from error
+    try:
+        return Client(address, timeout=timeout, set_as_default=False)
+    except (OSError, ValueError) as error:
+        msg = f"{scheduler}: no Dask scheduler can be reached there: {error}"
         raise BuildError(msg) from error
 
 
