@@ -70,6 +70,9 @@ class Gate:
     def open(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_UN)
 
+    def remove(self) -> None:
+        self._file.close()
+
 
 class Cluster:
     """A scheduler and workers of one thread each.
@@ -112,21 +115,21 @@ class Cluster:
             process.kill()
             process.wait()
         self.events.close()
-        self.gate.open()
+        self.gate.remove()
 
     def start_workers(self, count: int, *, prefix: Sequence[str] = (), release: str | None = None) -> list[int]:
         """Start workers, wait until they are there, and return their process numbers."""
         pretended = {} if release is None else {"FREQCACHE_RELEASE": release}
-        started = [
-            self._start(
-                ["worker", "--nthreads", "1", "--no-nanny", "--memory-limit", "0", "--death-timeout", str(TIMEOUT)]
-                + ["--host", "127.0.0.1", "--preload", str(Path(__file__).with_name("gate.py"))]
-                + ["--local-directory", str(self.folder / "spill")],
-                prefix,
-                pretended,
-            )
-            for _ in range(count)
-        ]
+        options = {
+            "--host": "127.0.0.1",
+            "--nthreads": 1,
+            "--memory-limit": 0,
+            "--death-timeout": TIMEOUT,
+            "--preload": Path(__file__).with_name("gate.py"),
+            "--local-directory": self.folder / "spill",
+        }
+        words = ["worker", "--no-nanny", *(str(word) for pair in options.items() for word in pair)]
+        started = [self._start(words, prefix, pretended) for _ in range(count)]
         self.workers |= {process.pid: process for process in started}
         there = sum(process.poll() is None for process in self.workers.values())
         self.client.wait_for_workers(there, timeout=TIMEOUT)
