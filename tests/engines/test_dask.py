@@ -5,20 +5,17 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from build_process import TIMEOUT, among_own_mounts, command, everything
 
 import freqcache
-from freqcache.building import making
 from freqcache.building import run as run_module
-from freqcache.progress import Progress
-from freqcache.progress import progress as real_progress
 from freqcache_cli.main import main
 
 distributed = pytest.importorskip("distributed", reason="no distributed: pip install 'freqcache[dask]'")
@@ -238,27 +235,20 @@ def test_a_worker_that_does_not_share_a_folder_is_named(
 
 
 def test_a_scheduler_that_dies_ends_the_build(
-    photos: Path,
-    whole: dict[str, str],
-    out: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    photos: Path, whole: dict[str, str], out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Cluster(tmp_path, passing=PASSING) as short, dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
         short.start_workers(1)
         short.gate.close()
 
-        @contextmanager
-        def killing(total: int, title: str, **keywords: Any) -> Iterator[Progress]:
-            with real_progress(total, title, **keywords) as bar:
-                if title == "building":
-                    monkeypatch.setattr(bar, "update", lambda _: short.kill_scheduler())
-                yield bar
+        def kill() -> None:
+            held(short, 1)
+            short.kill_scheduler()
 
-        with monkeypatch.context() as patch:
-            patch.setattr(making, "progress", killing)
-            assert build(photos, out, short) == 1
+        killer = threading.Thread(target=kill)
+        killer.start()
+        assert build(photos, out, short) == 1
+        killer.join()
     shown = capsys.readouterr().err
     assert "the connection to the Dask scheduler is lost; the same command goes on from here" in shown
     assert len(shown.splitlines()) == 1
