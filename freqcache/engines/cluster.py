@@ -28,6 +28,7 @@ _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
 _TIMEOUT: Final = 10.0
+_GOODBYE: Final = 2.0
 _PER_THREAD: Final = 2
 _LEAST: Final = 16
 _LOOK_AGAIN: Final = 5.0
@@ -75,7 +76,7 @@ class DaskEngine(ExecutorEngine):
             stack.enter_context(_silent())
             if isinstance(self._scheduler, (str, os.PathLike)):
                 self._client = _connect(os.fspath(self._scheduler), self._timeout)
-                stack.callback(self._client.close, timeout=self._timeout)
+                stack.callback(self._client.close, timeout=_GOODBYE)
             else:
                 self._client = self._scheduler
             self._exit = stack.pop_all()
@@ -100,6 +101,12 @@ class DaskEngine(ExecutorEngine):
         there = self._client.nthreads()
         return [(address, result) for address, result in found.items() if address in there]
 
+    def cancel(self) -> None:
+        """Cancel the tasks that are not done; a scheduler that is lost has forgotten them."""
+        if self._client is None or self._is_lost():
+            self._pending = {}
+        super().cancel()
+
     def window(self) -> int:
         """Return how many tasks may be with the cluster now."""
         now = time.monotonic()
@@ -110,18 +117,17 @@ class DaskEngine(ExecutorEngine):
     def _count(self) -> int:
         try:
             return sum(self._client.nthreads().values())
-        except Exception as error:
-            if self._is_lost():
-                raise self._died(1) from error
+        except Exception:
+            self._check_connection()
             raise
 
     def _is_lost(self) -> bool:
         return bool(self._client.status != "running")
 
-    def _died(self, attempts: int) -> Exception:
+    def _check_connection(self) -> None:
         if self._is_lost():
-            return BuildError(f"{self._name}: the connection to the Dask scheduler is lost; {GOES_ON}")
-        return super()._died(attempts)
+            msg = f"{self._name}: the connection to the Dask scheduler is lost; {GOES_ON}"
+            raise BuildError(msg)
 
     @property
     def _name(self) -> str:

@@ -20,7 +20,6 @@ from freqcache_cli.main import main
 
 distributed = pytest.importorskip("distributed", reason="no distributed: pip install 'freqcache[dask]'")
 
-import dask  # noqa: E402
 from engines.dask_cluster import Cluster  # noqa: E402
 
 PASSING = 0
@@ -237,7 +236,7 @@ def test_a_worker_that_does_not_share_a_folder_is_named(
 def test_a_scheduler_that_dies_ends_the_build(
     photos: Path, whole: dict[str, str], out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Cluster(tmp_path, passing=PASSING) as short, dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+    with Cluster(tmp_path, passing=PASSING) as short:
         short.start_workers(1)
         short.gate.close()
 
