@@ -2,10 +2,10 @@
 
     python tests/engines/killing.py SOURCE WORK [--shard 256]
 
-One worker gets SIGKILL while it makes a shard, and the build must complete. In another run the client gets SIGKILL while
-shards are made, and the same command, given again at once, must finish without touching what was finished, and without
-placing a shard file twice. All processes are real ones on loopback. `--shard` is how many samples a shard has, so that
-small sources have many; 0 leaves the layout as it is.
+One worker gets SIGKILL while it makes a shard, and the build must complete. In another run the client gets SIGKILL
+while shards are made, and the same command, given again at once, must finish without touching what was finished, and
+without placing a shard file twice. All processes are real ones on loopback. `--shard` is how many samples a shard has,
+so that small sources have many; 0 leaves the layout as it is.
 """
 
 from __future__ import annotations

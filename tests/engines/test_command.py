@@ -65,7 +65,7 @@ def test_a_scheduler_that_is_not_there(photos: Path, out: Path, capfd: pytest.Ca
     pytest.importorskip("distributed", reason="no distributed: pip install 'freqcache[dask]'")
     with socket.socket() as taken:  # a port where nobody listens
         taken.bind(("127.0.0.1", 0))
-        address = "tcp://127.0.0.1:{}".format(taken.getsockname()[1])
+        address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(BuildError, match=f"{address}: no Dask scheduler can be reached there"):
             freqcache.build(photos, out, engine=DaskEngine(address, timeout=0.5))
     assert capfd.readouterr() == ("", "")
