@@ -8,8 +8,8 @@ Each number of names is measured by a process of its own, which makes the names 
 not there (what the system says of a file, and headers, are made up), or with ``--source folder`` a folder of empty
 files. Stages: list (the listing, with the fingerprint), find (1,000 names, and the index that they are found by), plan
 (headers that cost nothing, shuffle, row groups, layout), shards (every description of a shard, as workers get it),
-finish (with ``--finish``: per-sample arrays, of records that are made up). Of each, CPU seconds for a million names and the
-peak of the resident memory. Prints Markdown tables. Ten million names take 3 GB in WORK.
+finish (with ``--finish``: per-sample arrays, of records that are made up). Of each, CPU seconds for a million names and
+the peak of the resident memory. Prints Markdown tables. Ten million names take 3 GB in WORK.
 """
 
 from __future__ import annotations
