@@ -89,7 +89,7 @@ def plan(
     out : path, optional
         Where the store would go: the free space there is compared.
     temporary : path, optional
-        Folder for the small stores; the system's by default.
+        Folder for the small stores and for temporary files; the system's by default.
     masks : sequence of str
         Presets to measure reading with; none to leave it out.
     quiet : bool
@@ -107,7 +107,7 @@ def plan(
     if sample < 1:
         msg = f"sample: expected at least 1, found {sample}"
         raise BuildError(msg)
-    tree = list_source(source)
+    tree = list_source(source, scratch=None if temporary is None else Path(temporary))
     listing = time.perf_counter() - began
     files = tree.files
     population = Population.of(files)

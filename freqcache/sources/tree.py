@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from freqcache.sources.file import SourceFile
 from freqcache.sources.index import PathIndex
@@ -102,6 +102,10 @@ class SourceTree:
         """Return the file of this name, as stores have it in ``source_path``; None if there is none."""
         number = self._index.find(path)
         return None if number is None else self.files[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the index behind: another process makes its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_index"}
 
     @cached_property
     def _index(self) -> PathIndex:
