@@ -51,7 +51,10 @@ class RemoteFiles:
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
         self.url = url.rstrip("/") if not url.endswith("://") else url
         self._options = dict(storage_options or {})
-        self._attempts = ATTEMPTS_MORE if self.url.partition("://")[0] in EXTRAS else ATTEMPTS
+        protocol = self.url.partition("://")[0]
+        self._attempts = ATTEMPTS_MORE if protocol in EXTRAS else ATTEMPTS
+        # s3fs asks for the length of a whole file first, to fetch it in parts; those read here are small.
+        self._in_one = {"max_concurrency": 1} if EXTRAS.get(protocol) == "s3fs" else {}
         self.bytes_read = self.requests = 0
         self._owner = -1
         self._connect()
@@ -88,7 +91,7 @@ class RemoteFiles:
 
         def attempt() -> bytes:
             self.requests += 1
-            data: bytes = self._connect()[0].cat_file(self._path(name), start=start, end=end)
+            data: bytes = self._connect()[0].cat_file(self._path(name), start=start, end=end, **self._in_one)
             return data
 
         data = retrying(attempt, attempts=self._attempts)
