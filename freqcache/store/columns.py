@@ -21,7 +21,7 @@ import numpy.typing as npt
 from freqcache.errors import StoreError
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.decoding import ChunkError, decode_chunks
-from freqcache.store.places import Place
+from freqcache.store.places import LocalFile, Place
 from freqcache.store.shards import ShardFile, ShardIdentity
 from freqcache_formats.layout import FIXED_DTYPES, NATIVE_DTYPE
 
@@ -32,7 +32,10 @@ _LONGEST: Final = 1 << 48
 """Elements along an axis, so that products of a few lengths fit an int64."""
 
 _OPEN_SHARDS: Final = 64
-"""Shards of an array that are held open: a file and an index of some hundred kilobytes each."""
+"""Shards of an array that are held open, at least: a file and an index of some hundred kilobytes each."""
+
+_INDEX_BYTES: Final = 256_000_000
+"""What the indexes of an array's shards may take where the files are far away: then they are fetched once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +218,10 @@ class ChunkReader:
             identity = self._identities[number]
             file = self.place.open(self.geometry.shard_key(number), None if identity is None else identity.size)
             shard = ShardFile(file, self.geometry.chunks_per_shard, identity)
-            for oldest in list(self._shards)[: len(self._shards) + 1 - _OPEN_SHARDS]:
+            kept = _OPEN_SHARDS
+            if not isinstance(file, LocalFile):  # which has a descriptor, and is opened again for nothing
+                kept = max(kept, _INDEX_BYTES // (16 * self.geometry.chunks_per_shard))
+            for oldest in list(self._shards)[: len(self._shards) + 1 - kept]:
                 self._shards.pop(oldest, None)
             self._shards[number] = shard
         return shard

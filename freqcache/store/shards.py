@@ -30,6 +30,7 @@ from freqcache_formats.layout import DIGEST_BYTES
 
 _MISSING: Final = np.uint64(2**64 - 1)
 
+
 @dataclass(frozen=True, kw_only=True)
 class ShardIdentity:
     """What a split records of each of its shard files, so that another file in its place is noticed.

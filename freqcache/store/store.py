@@ -104,6 +104,11 @@ class Store:
         self.hot = open_hot(self.place.path, self.id) if hot and isinstance(self.place, LocalPlace) else None
 
     @property
+    def is_remote(self) -> bool:
+        """Whether it is read from a URL."""
+        return isinstance(self.place, RemotePlace)
+
+    @property
     def id(self) -> str:
         """Digest of the content: 32 hexadecimal digits."""
         return self.metadata.id
