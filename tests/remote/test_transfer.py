@@ -45,7 +45,7 @@ def ranges(s3: Proxy) -> list[int]:
     return [int(last) - int(first) + 1 for first, last in bounds]
 
 
-@pytest.mark.parametrize("mask", [ChannelMask.preset("24"), ChannelMask.preset("6"), SCATTERED], ids=str)
+@pytest.mark.parametrize("mask", [ChannelMask.preset("24"), ChannelMask.preset("6"), SCATTERED], ids=["24", "6", "scattered"])
 def test_an_epoch_costs_the_masked_bytes(mask: ChannelMask, large: tuple[Path, str], s3: Proxy) -> None:
     here = freqcache.open(large[0])["train"]
     s3.traffic.clear()
