@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +43,9 @@ def ranges(s3: Proxy) -> list[int]:
     return [int(last) - int(first) + 1 for first, last in bounds]
 
 
-@pytest.mark.parametrize("mask", [ChannelMask.preset("24"), ChannelMask.preset("6"), SCATTERED], ids=["24", "6", "scattered"])
+@pytest.mark.parametrize(
+    "mask", [ChannelMask.preset("24"), ChannelMask.preset("6"), SCATTERED], ids=["24", "6", "scattered"]
+)
 def test_an_epoch_costs_the_masked_bytes(mask: ChannelMask, large: tuple[Path, str], s3: Proxy) -> None:
     here = freqcache.open(large[0])["train"]
     s3.traffic.clear()
@@ -99,23 +99,6 @@ def test_indexes_are_fetched_once_however_many_shards_there_are(
     s3.traffic.clear()
     split.stored_bytes(ChannelMask.preset("6"))
     assert not s3.traffic.requests
-
-
-def _reads(url: str, folder: str) -> float:
-    return float(sum(x.sum(dtype=np.int64) for x in everything(url, "24", cache=folder)))
-
-
-def test_processes_share_a_folder(large: tuple[Path, str], s3: Proxy, tmp_path: Path) -> None:
-    expected = _reads(large[1], str(tmp_path / "alone"))
-    s3.traffic.clear()
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        both = [pool.submit(_reads, large[1], str(tmp_path / "shared")) for _ in range(2)]
-        assert [future.result() for future in both] == [expected, expected]
-    s3.traffic.clear()
-    assert _reads(large[1], str(tmp_path / "shared")) == expected
-    assert len(s3.traffic.requests) == 2  # the root: which store it is, and that it still stands there
-    files = [path for path in (tmp_path / "shared").rglob("*") if path.is_file()]
-    assert len(files) - len([path for path in (tmp_path / "alone").rglob("*") if path.is_file()]) == 0
 
 
 def test_the_environment_names_the_folder(
