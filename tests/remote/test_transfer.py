@@ -94,8 +94,7 @@ def test_indexes_are_fetched_once_however_many_shards_there_are(
     split = freqcache.open(f"s3://{BUCKET}/shards.zarr")["train"]
     n_shards = split.coefficient_arrays["coefficients"].geometry.n_shards
     assert n_shards > 4
-    for slot in (*split.slots, *split.slots):
-        split.read([slot], ChannelMask.preset("6"))
+    split.read(split.slots[::16], ChannelMask.preset("6"), threads=4)
     s3.traffic.clear()
     split.stored_bytes(ChannelMask.preset("6"))
     assert not s3.traffic.requests
@@ -117,3 +116,18 @@ def test_the_environment_names_the_folder(
         freqcache.open(large[1])
     monkeypatch.setenv(CACHE_DIR, "")
     assert freqcache.open(large[1]).place.cached is None  # type: ignore[union-attr]
+
+
+def test_a_server_without_ranges_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec
+
+    from freqcache.remote import RemoteFiles
+    from freqcache.remote.retrying import NoRangesError
+
+    system = fsspec.filesystem("memory")
+    system.pipe("/whole/file", bytes(1000))
+    monkeypatch.setattr(type(system), "cat_ranges", lambda _, paths, starts, ends, **__: [bytes(1000)] * len(paths))
+    files = RemoteFiles("memory://whole")
+    with pytest.raises(NoRangesError, match="does not answer range requests: 1000 bytes"):
+        files.read_ranges([("file", 10, 20)])
+    assert files.requests == 1
