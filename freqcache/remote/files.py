@@ -26,6 +26,8 @@ Range = tuple[str, int, int]
 EXTRAS: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 """Packages that fsspec needs for a protocol, where it names only a module. They try again by themselves."""
 
+_S3: Final = frozenset({"s3", "s3a"})
+
 
 def is_url(location: object) -> bool:
     """Whether a location is a URL rather than a path."""
@@ -60,8 +62,8 @@ class RemoteFiles:
         self._options = dict(storage_options or {})
         protocol = self.url.partition("://")[0]
         self._attempts = ATTEMPTS_MORE if protocol in EXTRAS else ATTEMPTS
-        # s3fs asks for the length of a whole file first, to fetch it in parts; those read here are small.
-        self._in_one = {"max_concurrency": 1} if EXTRAS.get(protocol) == "s3fs" else {}
+        # s3fs asks for an object's length first, to read a long one in parts at the same time; ours are short.
+        self._whole = {"max_concurrency": 1} if protocol in _S3 else {}
         self.bytes_read = self.requests = 0
         self._owner = -1
         self._connect()
@@ -98,7 +100,7 @@ class RemoteFiles:
 
         def attempt() -> bytes:
             self.requests += 1
-            data: bytes = self._connect()[0].cat_file(self._path(name), start=start, end=end, **self._in_one)
+            data: bytes = self._connect()[0].cat_file(self._path(name), start=start, end=end, **self._whole)
             return data
 
         data = retrying(attempt, attempts=self._attempts)
