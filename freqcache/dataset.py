@@ -35,6 +35,7 @@ from freqcache_formats.layout import BLOCK_SIZE
 from freqcache_formats.mask import ChannelMask
 
 _PLANNING_SAMPLES: Final = 64
+_REMOTE_THREADS: Final = 8
 _TRAIN_SPLITS: Final = ("train", "all")
 
 
@@ -43,8 +44,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
 
     Parameters
     ----------
-    path : path
-        A store.
+    path : path, URL or Store
+        A store. One that :func:`freqcache.open` opened, where it is to be opened in a particular way.
     split : str
         One of its splits.
     channels : ChannelMask, preset name or path of a mask.json, optional
@@ -60,8 +61,9 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         leaves out what is expected to matter less than `tolerance`. See :attr:`reading`.
     tolerance : float
         For ``"fast"``: the root mean square error allowed in a channel, as a share of its deviation.
-    threads : int
-        Row groups read and decoded at a time; what is read does not depend on it.
+    threads : int, optional
+        Row groups read and decoded at a time; what is read does not depend on it. 1 by default; of a store at a URL 8,
+        most of which wait.
 
     Attributes
     ----------
@@ -86,7 +88,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | Store,
         *,
         split: str = "train",
         channels: ChannelMask | str | Path | None = None,
@@ -94,13 +96,13 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         crop: Crop | None = None,
         policy: Policy = "exact",
         tolerance: float = TOLERANCE,
-        threads: int = 1,
+        threads: int | None = None,
     ) -> None:
-        self.store: Store = open_store(path)
+        self.store: Store = path if isinstance(path, Store) else open_store(path)
         self.channels = self.store.channels if channels is None else ChannelMask.load(channels)
         self.store.check_holds(self.channels)
         if self.store.kind == "fixed" and size is not None:
-            msg = f"{path}: a fixed cache has one size; size={size} is for native caches"
+            msg = f"{self.store.location}: a fixed cache has one size; size={size} is for native caches"
             raise StoreError(msg)
         if size is not None and (size < BLOCK_SIZE or size % BLOCK_SIZE):
             msg = f"size: expected a positive multiple of {BLOCK_SIZE} pixels, found {size}"
@@ -112,6 +114,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         if crop is not None and not callable(getattr(crop, "draw", None)):
             msg = f"crop: expected a CentreCrop or a RandomResizedCrop, found {crop!r}"
             raise StoreError(msg)
+        if threads is None:
+            threads = _REMOTE_THREADS if self.store.is_remote else 1
         if threads < 1:
             msg = f"threads: expected at least 1, found {threads}"
             raise StoreError(msg)

@@ -12,7 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from freqcache.remote.retrying import ATTEMPTS, ATTEMPTS_MORE, ShortReadError, is_transient, retrying
+from freqcache.remote.retrying import (
+    ATTEMPTS,
+    ATTEMPTS_MORE,
+    NoRangesError,
+    ShortReadError,
+    is_transient,
+    retrying,
+)
 
 Result = TypeVar("Result")
 Range = tuple[str, int, int]
@@ -22,6 +29,8 @@ EXTRAS: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az
 """Packages that fsspec needs for an object store's protocol, where it names only a module.
 
 They try again by themselves. An object is put in its place whole, and in folders that need not exist."""
+
+_S3: Final = frozenset({"s3", "s3a"})
 
 
 def is_url(location: object) -> bool:
@@ -58,8 +67,11 @@ class RemoteFiles:
         self.url = url.rstrip("/") if not url.endswith("://") else url
         # Other processes write too: a listing that is kept hides what they have made since.
         self._options = {"use_listings_cache": False} | dict(storage_options or {})
-        self.is_object_store = self.url.partition("://")[0] in EXTRAS
+        protocol = self.url.partition("://")[0]
+        self.is_object_store = protocol in EXTRAS
         self._attempts = ATTEMPTS_MORE if self.is_object_store else ATTEMPTS
+        # s3fs asks for an object's length first, to read a long one in parts at the same time; ours are short.
+        self._whole = {"max_concurrency": 1} if protocol in _S3 else {}
         self.bytes_read = self.requests = 0
         self._owner = -1
         self._connect()
@@ -96,7 +108,7 @@ class RemoteFiles:
 
         def attempt() -> bytes:
             self.requests += 1
-            data: bytes = self._connect()[0].cat_file(self._path(name), start=start, end=end)
+            data: bytes = self._connect()[0].cat_file(self._path(name), start=start, end=end, **self._whole)
             return data
 
         data = retrying(attempt, attempts=self._attempts)
@@ -110,6 +122,8 @@ class RemoteFiles:
         ------
         ShortReadError
             If a file ends before its range does.
+        NoRangesError
+            If a server sends whole files.
         """
         found: list[bytes | None] = [None] * len(ranges)
 
@@ -127,7 +141,10 @@ class RemoteFiles:
             for i, length, result in zip(missing, lengths, results, strict=True):
                 if isinstance(result, Exception):
                     failures.append(result)
-                elif len(result) != length:
+                elif len(result) > length:
+                    self.bytes_read += len(result)
+                    failures.append(NoRangesError(f"the server does not answer range requests: {len(result)} bytes"))
+                elif len(result) < length:
                     self.bytes_read += len(result)
                     name, start, _ = ranges[i]
                     failures.append(ShortReadError(f"{name} gave {len(result)} of {length} bytes from {start} on"))

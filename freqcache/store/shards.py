@@ -27,9 +27,6 @@ from freqcache_formats.layout import DIGEST_BYTES
 
 _MISSING: Final = np.uint64(2**64 - 1)
 
-NEAR: Final = 32_768
-"""Chunks that lie no more bytes apart than this are read in one piece, with what is between them."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class ShardIdentity:
@@ -221,7 +218,7 @@ def read_pieces(
     first, lengths = places.T
     order = np.argsort(first)
     begins, ends = first[order], (first + lengths)[order]
-    cuts = np.flatnonzero(begins[1:] > ends[:-1] + NEAR) + 1
+    cuts = np.flatnonzero(~_bridged(begins[1:] - ends[:-1], int(lengths.sum()), file)) + 1
     run_begins = begins[np.concatenate(([0], cuts))]
     run_ends = np.maximum.reduceat(ends, np.concatenate(([0], cuts)))
     run_places = np.cumsum(run_ends - run_begins) - (run_ends - run_begins)
@@ -231,3 +228,12 @@ def read_pieces(
     file.read_pieces([(begin, view[place : place + end - begin]) for begin, end, place in runs])
     run = np.searchsorted(run_begins, first, side="right") - 1
     return stored, first - run_begins[run] + run_places[run], lengths
+
+
+def _bridged(gaps: npt.NDArray[np.int64], wanted: int, file: RangeFile) -> npt.NDArray[np.bool_]:
+    """Return which gaps between pieces are read over: the shortest first, as far as the file's limits go."""
+    order = np.argsort(gaps, kind="stable")
+    extra = np.cumsum(np.maximum(gaps[order], 0))
+    bridged = np.empty(len(gaps), dtype=np.bool_)
+    bridged[order] = (gaps[order] <= file.near) & ((extra <= file.waste * wanted) | (gaps[order] <= 0))
+    return bridged

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from copy import copy
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from freqcache.errors import StoreError
-from freqcache.store.places import Piece
+from freqcache.store.places import NEAR, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -78,6 +79,8 @@ class ZarrPlace:
 
 class ZarrFile:
     """A file of a zarr-python store, read by ranges."""
+
+    near, waste = NEAR, inf
 
     def __init__(self, store: Store, key: str, name: str) -> None:
         self.name = name

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.rewriting_options import rewriting_options, summary
 
 
@@ -17,6 +18,7 @@ from freqcache_cli.rewriting_options import rewriting_options, summary
     "--shuffle/--no-shuffle", default=True, help="Shuffle the samples, or cache after cache.  [default: shuffle]"
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shuffle.")
+@cache_options("stores")
 @rewriting_options
 def command(stores: tuple[str, ...], out: str, *, quiet: bool, **options: Any) -> None:
     """Make one cache OUT of two or more caches of the same kind, size, dtype, steps and channels.

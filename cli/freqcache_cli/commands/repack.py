@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.rewriting_options import channels_option, rewriting_options, summary
 
 
@@ -15,6 +16,7 @@ from freqcache_cli.rewriting_options import channels_option, rewriting_options, 
 @channels_option
 @click.option("--shuffle", is_flag=True, help="Shuffle the samples; their order stays by default.")
 @click.option("--seed", type=click.IntRange(0), help="Of the shuffle.  [default: 0]")
+@cache_options("store")
 @rewriting_options
 def command(store: str, out: str, *, shuffle: bool, seed: int | None, quiet: bool, **options: Any) -> None:
     """Make a cache OUT of all samples of the cache STORE, in another form.

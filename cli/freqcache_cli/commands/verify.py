@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.sizes import in_words
 from freqcache_cli.verbosity import verbosity
 
@@ -31,6 +32,7 @@ _SHOWN: Final = 50
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --sample.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@cache_options("cache")
 @verbosity
 def command(
     cache: str,
