@@ -153,7 +153,7 @@ class FrequencyLoader(Epochs):
         """Make an iteration's batches; in a thread, where there is one."""
         items, size = self._visits(visit), self.batch_size
         for number, coefficients in enumerate(self._read(items)):
-            labels = torch.from_numpy(self.dataset.labels[items[number * size : (number + 1) * size]])
+            labels = torch.from_numpy(self.dataset.labels_of(items[number * size : (number + 1) * size]))
             yield self._mover.send(coefficients, labels)
 
     def _read(self, items: Any) -> Iterator[Tensor | FrequencyBatch]:

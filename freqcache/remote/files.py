@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from freqcache.remote.retrying import ATTEMPTS, ATTEMPTS_MORE, ShortReadError, is_transient, retrying
@@ -18,6 +19,8 @@ Range = tuple[str, int, int]
 
 EXTRAS: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 """Packages that fsspec needs for a protocol, where it names only a module. They try again by themselves."""
+
+_S3: Final = frozenset({"s3", "s3a"})
 
 
 def is_url(location: object) -> bool:
@@ -51,7 +54,10 @@ class RemoteFiles:
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
         self.url = url.rstrip("/") if not url.endswith("://") else url
         self._options = dict(storage_options or {})
-        self._attempts = ATTEMPTS_MORE if self.url.partition("://")[0] in EXTRAS else ATTEMPTS
+        protocol = self.url.partition("://")[0]
+        self._attempts = ATTEMPTS_MORE if protocol in EXTRAS else ATTEMPTS
+        # s3fs asks for an object's length first, to read a long one in parts at the same time; ours are short.
+        self._whole = {"max_concurrency": 1} if protocol in _S3 else {}
         self.bytes_read = self.requests = 0
         self._owner = -1
         self._connect()
@@ -88,12 +94,43 @@ class RemoteFiles:
 
         def attempt() -> bytes:
             self.requests += 1
-            data: bytes = self._connect()[0].cat_file(self._path(name), start=start, end=end)
+            data: bytes = self._connect()[0].cat_file(self._path(name), start=start, end=end, **self._whole)
             return data
 
         data = retrying(attempt, attempts=self._attempts)
         self.bytes_read += len(data)
         return data
+
+    def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Return those of several files that can be read, at the same time where the file system can.
+
+        One that is missing, or could not be read in as many attempts as others, is not among them.
+        """
+        found: dict[str, bytes] = {}
+        given_up: set[str] = set()
+
+        def attempt() -> None:
+            missing = [name for name in names if name not in found and name not in given_up]
+            self.requests += len(missing)
+            results = self._connect()[0].cat_ranges(
+                [self._path(name) for name in missing], None, None, on_error="return", **self._whole
+            )
+            failures: list[Exception] = []
+            for name, result in zip(missing, results, strict=True):
+                if not isinstance(result, Exception):
+                    found[name] = result
+                    self.bytes_read += len(result)
+                elif is_transient(result):
+                    failures.append(result)
+                else:
+                    given_up.add(name)
+            if failures:
+                raise failures[0]
+
+        if names:
+            with suppress(Exception):  # whoever needs what is not here asks for it by itself, and is told why
+                retrying(attempt, attempts=self._attempts)
+        return found
 
     def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
         """Return several ranges, at the same time where the file system can.

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, overload
 
 import google_crc32c
 import numpy as np
@@ -48,6 +49,33 @@ class ShardIdentity:
 
     size: int
     digest: bytes
+
+
+class ShardIdentities(Sequence[ShardIdentity]):
+    """What a split records of all shards of an array, without an object for each.
+
+    Parameters
+    ----------
+    sizes : (shards,) int64
+    digests : (shards, 16) uint8
+    """
+
+    def __init__(self, sizes: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> None:
+        self._sizes, self._digests = sizes, digests
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    @overload
+    def __getitem__(self, index: int) -> ShardIdentity: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> ShardIdentities: ...
+
+    def __getitem__(self, index: int | slice) -> ShardIdentity | ShardIdentities:
+        if isinstance(index, slice):
+            return ShardIdentities(self._sizes[index], self._digests[index])
+        return ShardIdentity(size=int(self._sizes[index]), digest=self._digests[index].tobytes())
 
 
 class ShardWriter:
