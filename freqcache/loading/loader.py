@@ -133,7 +133,8 @@ class FrequencyLoader(Epochs):
             window=window,
         )
         if access == "auto":
-            access = "memory" if self.n_bytes <= IN_MEMORY_BYTES else "groups"
+            fits = dataset.n_bytes(self.indices, most=IN_MEMORY_BYTES) <= IN_MEMORY_BYTES
+            access = "memory" if fits else "groups"
         self.access = access
         self.order = "groups" if access == "groups" else "random"
         self.prefetch = whole("prefetch", prefetch, least=0)

@@ -119,9 +119,7 @@ class ChunkReader:
         If ``zarr.json`` is missing or is not an array of this format, or there are more or fewer shards.
     """
 
-    def __init__(
-        self, place: Place, identities: Sequence[ShardIdentity | None], ahead: Place | None = None
-    ) -> None:
+    def __init__(self, place: Place, identities: Sequence[ShardIdentity | None], ahead: Place | None = None) -> None:
         self.place = place
         self.geometry, self.codec = read_geometry(place if ahead is None else ahead)
         self._identities = identities

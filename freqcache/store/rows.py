@@ -38,7 +38,7 @@ class RowCache:
         Folder of the split.
     form : callable
         Takes the name of an array and the place to read from, returns its form.
-    confirm : callable
+    confirm : callable, optional
         Raises if what lies at the place is another store's by now. Called after chunks were fetched and before they
         are used.
     limit : int
@@ -49,7 +49,7 @@ class RowCache:
         self,
         place: Place,
         form: Callable[[str, Place], SmallArray],
-        confirm: Callable[[], None],
+        confirm: Callable[[], None] | None,
         limit: int = ROWS_BYTES,
     ) -> None:
         self._place, self._form, self._confirm, self._limit = place, form, confirm, limit
@@ -155,7 +155,8 @@ class RowCache:
         paths = {key: f"{key[0]}/{self._arrays[key[0]].chunk_key(key[1])}" for key in keys}
         place = self._place.read_ahead(list(paths.values()))
         found = [(key, pack(self._arrays[key[0]].rows(key[1], place.read(paths[key])))) for key in keys]
-        self._confirm()
+        if self._confirm is not None:
+            self._confirm()
         for key, chunk in found:
             self._keep(key, chunk)
         return found

@@ -75,7 +75,7 @@ class Split:
         channels: ChannelMask,
         hot: tuple[Path, HotMetadata] | None = None,
         *,
-        confirm: Callable[[], None],
+        confirm: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
         self.classes = classes
