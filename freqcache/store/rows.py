@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -128,10 +129,8 @@ class RowCache:
                 missing.append(key)
                 continue
             if len(self._chunks) > 1:
-                try:
+                with suppress(KeyError):  # another thread has just dropped it
                     self._chunks.move_to_end(key)
-                except KeyError:  # another thread has just dropped it
-                    pass
             yield key, chunk
         for some in self._portions(missing):
             yield from self._fetch(some)

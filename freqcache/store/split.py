@@ -3,8 +3,8 @@
 Only the chunks of the wanted channels are read, each once for all the slots of a call that lie in it; or the hot copy,
 where there is one that holds them. What reading needs of the per-sample arrays comes row by row from
 :mod:`freqcache.store.rows`; whole arrays are for who asks for them. A chunk that is missing or damaged raises; nothing
-is ever filled in. Reading samples is :mod:`freqcache.store.fixed`'s and :mod:`freqcache.store.native`'s; resizing, cropping and torch live
-elsewhere (:mod:`freqcache.resampling`, :mod:`freqcache.dataset`).
+is ever filled in. Reading samples is :mod:`freqcache.store.fixed`'s and :mod:`freqcache.store.native`'s; resizing,
+cropping and torch live elsewhere (:mod:`freqcache.resampling`, :mod:`freqcache.dataset`).
 """
 
 from __future__ import annotations
