@@ -259,4 +259,5 @@ def _checked(indices: Indices | None, dataset: FrequencyDataset) -> Positions:
     if len(outside):
         msg = f"index {outside[0]} is outside the {len(dataset)} samples of split {dataset.split!r}"
         raise IndexError(msg)
-    return chosen if indices is None else np.sort(chosen.astype(np.intp))
+    items = chosen.astype(np.intp, copy=False)
+    return items if indices is None else np.sort(items)

@@ -44,7 +44,8 @@ class Table:
 
     def take(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
         """Return some rows."""
-        return self.different[self.numbers[rows]]
+        found: npt.NDArray[Any] = self.different[self.numbers[rows]]
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +70,8 @@ class Narrow:
 
     def take(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
         """Return some rows."""
-        return np.add(self.above[rows], self.least, dtype=self.least.dtype, casting="unsafe")
+        found: npt.NDArray[Any] = np.add(self.above[rows], self.least, dtype=self.least.dtype, casting="unsafe")
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

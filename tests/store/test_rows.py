@@ -69,6 +69,15 @@ def chunks(reads: list[str]) -> set[tuple[str, int]]:
     return found
 
 
+def copied(store: Path, out: Path) -> None:
+    """Copy a store, whose coefficients stay where they are."""
+    arrays = {"y", "cb", "cr", "coefficients"}
+    shutil.copytree(store, out, ignore=lambda _, names: arrays & set(names))
+    for name in arrays:
+        if (store / "all" / name).exists():
+            (out / "all" / name).symlink_to(store / "all" / name)
+
+
 def split_of(path: Path) -> Any:
     store = freqcache.open(path)
     return store[store.splits[0]]
@@ -106,7 +115,9 @@ def test_rows_are_those_of_zarr(stores: Path, kind: str) -> None:
     for slot in [0, len(split) - 1, *some[:20].tolist()]:
         assert split.source_path(slot) == blob[ends[slot] : ends[slot + 1]].tobytes().decode()
     small = split_of(stores / f"{kind}-small.zarr")
-    period = int(small.values("row_group_start")[next(iter(small.coefficient_arrays.values())).geometry.groups_per_shard])
+    period = int(
+        small.values("row_group_start")[next(iter(small.coefficient_arrays.values())).geometry.groups_per_shard]
+    )
     for a, b in zip(split.read(some[:40], MASK), small.read(some[:40] % period, MASK), strict=True):
         pairs = [(a, b)] if kind == "fixed" else zip(a.coefficients, b.coefficients, strict=True)
         for x, y in pairs:
@@ -118,7 +129,7 @@ def test_what_is_kept_is_bounded(stores: Path, reads: list[str]) -> None:
     some = np.arange(0, len(split), 999)
     expected = split.take(READ["native"], some)
     everything = split._by_row.nbytes
-    assert everything < len(split) * 40  # of 466 bytes a sample
+    assert everything < len(split) * 60  # of 466 bytes a sample
     split = pickle.loads(pickle.dumps(split))
     assert split._by_row.nbytes == 0
     split._by_row._limit = everything // 2
@@ -133,13 +144,12 @@ def test_what_is_kept_is_bounded(stores: Path, reads: list[str]) -> None:
 
 
 def test_another_store_in_its_place_is_noticed(stores: Path, tmp_path: Path) -> None:
-    shutil.copytree(stores / "native.zarr", tmp_path / "s.zarr", copy_function=lambda a, b: Path(b).hardlink_to(a))
+    copied(stores / "native.zarr", tmp_path / "s.zarr")
     root = tmp_path / "s.zarr" / "zarr.json"
     split = split_of(tmp_path / "s.zarr")
     split.read([5], MASK)
     document = json.loads(root.read_text())
     document["attributes"]["freqcache"]["id"] = "0" * 32
-    root.unlink()
     root.write_text(json.dumps(document))
     split.read([6], MASK)
     for _ in range(2):
@@ -149,8 +159,8 @@ def test_another_store_in_its_place_is_noticed(stores: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["label", "quantization"])
 def test_a_chunk_that_is_missing_or_damaged_is_named_when_it_is_needed(stores: Path, tmp_path: Path, name: str) -> None:
-    shutil.copytree(stores / "native.zarr", tmp_path / "s.zarr", copy_function=lambda a, b: Path(b).hardlink_to(a))
-    (chunk,) = [path for path in (tmp_path / "s.zarr/all" / name / "c" / "1").parent.rglob("*") if is_chunk(path, 1)]
+    copied(stores / "native.zarr", tmp_path / "s.zarr")
+    chunk = tmp_path / "s.zarr/all" / name / ("c/1" if name == "label" else "c/1/0/0")
     data = bytearray(chunk.read_bytes())
     chunk.unlink()
     split = split_of(tmp_path / "s.zarr")
@@ -163,15 +173,13 @@ def test_a_chunk_that_is_missing_or_damaged_is_named_when_it_is_needed(stores: P
         split.read([CHUNK], MASK)
 
 
-def is_chunk(path: Path, number: int) -> bool:
-    return path.is_file() and path.relative_to([p for p in path.parents if p.name == "c"][0]).parts[0] == str(number)
-
-
 @KINDS
 def test_datasets_and_loaders_read_what_they_need(stores: Path, kind: str, reads: list[str]) -> None:
     dataset = freqcache.FrequencyDataset(stores / f"{kind}.zarr", split="all", channels="6")
     assert not {name for name, _ in chunks(reads)} & {*READ[kind], "origin", "row_group_start"}
-    loader = FrequencyLoader(dataset, 8, shuffle=True, access="groups", prefetch=0, indices=np.arange(CHUNK, CHUNK + 64))
+    loader = FrequencyLoader(
+        dataset, 8, shuffle=True, access="groups", prefetch=0, indices=np.arange(CHUNK, CHUNK + 64)
+    )
     _, labels = next(iter(loader))
     assert {number for name, number in chunks(reads) if name in READ[kind]} == {1}
     sampler = FrequencyBatchSampler(dataset, 8, shuffle=True)
@@ -200,7 +208,7 @@ def test_the_auto_way_is_chosen_without_looking_at_every_sample(
 
 
 def test_absent_slots_among_many(stores: Path, tmp_path: Path) -> None:
-    shutil.copytree(stores / "fixed.zarr", tmp_path / "s.zarr", copy_function=lambda a, b: Path(b).hardlink_to(a))
+    copied(stores / "fixed.zarr", tmp_path / "s.zarr")
     folder = tmp_path / "s.zarr" / "all"
     slots = split_of(tmp_path / "s.zarr").metadata.slots
     absent = np.array([0, 1, 7, CHUNK - 1, CHUNK, slots - 1])
@@ -211,7 +219,6 @@ def test_absent_slots_among_many(stores: Path, tmp_path: Path) -> None:
         write_array(folder / name, values, ("sample",))
     document = json.loads((folder / "zarr.json").read_text())
     document["attributes"]["freqcache"]["samples"] = slots - len(absent)
-    (folder / "zarr.json").unlink()
     (folder / "zarr.json").write_text(json.dumps(document))
     split = split_of(tmp_path / "s.zarr")
     expected = np.setdiff1d(np.arange(slots), absent)
