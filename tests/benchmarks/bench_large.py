@@ -135,8 +135,9 @@ def main() -> None:
             if not (path / "zarr.json").exists():
                 shutil.rmtree(path, ignore_errors=True)
                 make_large_store(base, path, n)
+            call = f"bench_large.measure(Path({str(path)!r}), Path({str(small)!r}))"
             code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import bench_large, json; "
-            code += f"from pathlib import Path; print(json.dumps(bench_large.measure(Path({str(path)!r}), Path({str(small)!r}))))"
+            code += f"from pathlib import Path; print(json.dumps({call}))"
             run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
             results[n] = json.loads(run.stdout)
             if not options.keep and path != small:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ from hypothesis import strategies as st
 from photographs import encoded
 
 import freqcache
+from freqcache import FrequencyBatchSampler, FrequencyLoader
 from freqcache.building.arrays import write_array
 from freqcache.errors import StoreError
-from freqcache import FrequencyBatchSampler, FrequencyLoader
 from freqcache.store.packing import Narrow, Plain, Table, pack
 from freqcache.store.places import LocalPlace
 
@@ -49,7 +48,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is read of per-sample and other small arrays, as it is read."""
     found: list[str] = []
     read = LocalPlace.read
@@ -59,7 +58,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return read(self, key)
 
     monkeypatch.setattr(LocalPlace, "read", counted)
-    yield found
+    return found
 
 
 def chunks(reads: list[str]) -> set[tuple[str, int]]:
@@ -115,9 +114,8 @@ def test_rows_are_those_of_zarr(stores: Path, kind: str) -> None:
     for slot in [0, len(split) - 1, *some[:20].tolist()]:
         assert split.source_path(slot) == blob[ends[slot] : ends[slot + 1]].tobytes().decode()
     small = split_of(stores / f"{kind}-small.zarr")
-    period = int(
-        small.values("row_group_start")[next(iter(small.coefficient_arrays.values())).geometry.groups_per_shard]
-    )
+    geometry = next(iter(small.coefficient_arrays.values())).geometry
+    period = int(small.values("row_group_start")[geometry.groups_per_shard])
     for a, b in zip(split.read(some[:40], MASK), small.read(some[:40] % period, MASK), strict=True):
         pairs = [(a, b)] if kind == "fixed" else zip(a.coefficients, b.coefficients, strict=True)
         for x, y in pairs:
@@ -177,9 +175,8 @@ def test_a_chunk_that_is_missing_or_damaged_is_named_when_it_is_needed(stores: P
 def test_datasets_and_loaders_read_what_they_need(stores: Path, kind: str, reads: list[str]) -> None:
     dataset = freqcache.FrequencyDataset(stores / f"{kind}.zarr", split="all", channels="6")
     assert not {name for name, _ in chunks(reads)} & {*READ[kind], "origin", "row_group_start"}
-    loader = FrequencyLoader(
-        dataset, 8, shuffle=True, access="groups", prefetch=0, indices=np.arange(CHUNK, CHUNK + 64)
-    )
+    some = np.arange(CHUNK, CHUNK + 64)
+    loader = FrequencyLoader(dataset, 8, shuffle=True, access="groups", prefetch=0, indices=some)
     _, labels = next(iter(loader))
     assert {number for name, number in chunks(reads) if name in READ[kind]} == {1}
     sampler = FrequencyBatchSampler(dataset, 8, shuffle=True)
