@@ -115,6 +115,37 @@ class RemoteFiles:
         self.bytes_read += len(data)
         return data
 
+    def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Return those of several files that can be read, at the same time where the file system can.
+
+        One that is missing, or could not be read in as many attempts as others, is not among them.
+        """
+        found: dict[str, bytes] = {}
+        given_up: set[str] = set()
+
+        def attempt() -> None:
+            missing = [name for name in names if name not in found and name not in given_up]
+            self.requests += len(missing)
+            results = self._connect()[0].cat_ranges(
+                [self._path(name) for name in missing], None, None, on_error="return", **self._whole
+            )
+            failures: list[Exception] = []
+            for name, result in zip(missing, results, strict=True):
+                if not isinstance(result, Exception):
+                    found[name] = result
+                    self.bytes_read += len(result)
+                elif is_transient(result):
+                    failures.append(result)
+                else:
+                    given_up.add(name)
+            if failures:
+                raise failures[0]
+
+        if names:
+            with suppress(Exception):  # whoever needs what is not here asks for it by itself, and is told why
+                retrying(attempt, attempts=self._attempts)
+        return found
+
     def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
         """Return several ranges, at the same time where the file system can.
 

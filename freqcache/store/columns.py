@@ -114,6 +114,8 @@ class ChunkReader:
         Folder of the array.
     identities : sequence of ShardIdentity or None
         What each shard of the array must be; None where nothing is recorded.
+    ahead : Place, optional
+        The folder, with files that were fetched already.
 
     Raises
     ------
@@ -121,10 +123,10 @@ class ChunkReader:
         If ``zarr.json`` is missing or is not an array of this format, or there are more or fewer shards.
     """
 
-    def __init__(self, place: Place, identities: Sequence[ShardIdentity | None]) -> None:
+    def __init__(self, place: Place, identities: Sequence[ShardIdentity | None], ahead: Place | None = None) -> None:
         self.place = place
-        self.geometry, self.codec = read_geometry(place)
-        self._identities = tuple(identities)
+        self.geometry, self.codec = read_geometry(place if ahead is None else ahead)
+        self._identities = identities
         if len(self._identities) != self.geometry.n_shards:
             msg = f"{place}: {self.geometry.n_shards} shards, but the split records {len(self._identities)}"
             raise StoreError(msg)

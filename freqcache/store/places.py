@@ -72,6 +72,12 @@ class Place(Protocol):
             If it is missing or cannot be read.
         """
 
+    def read_ahead(self, keys: Sequence[str]) -> Place:
+        """Return this folder, some of whose files were fetched at the same time where each costs a request.
+
+        One that cannot be read raises when it is asked for.
+        """
+
     def open(self, key: str, size: int | None = None) -> RangeFile:
         """Open a file for reading ranges.
 
@@ -108,6 +114,10 @@ class LocalPlace:
         except OSError as error:
             msg = f"{self.path / key}: cannot be read: {error.strerror}"
             raise StoreError(msg) from error
+
+    def read_ahead(self, keys: Sequence[str]) -> LocalPlace:  # noqa: ARG002 - a file costs no request
+        """Return this folder: see :class:`Place`."""
+        return self
 
     def open(self, key: str, size: int | None = None) -> LocalFile:  # noqa: ARG002 - its length costs nothing
         """Open a file for reading ranges: see :class:`Place`."""

@@ -11,8 +11,9 @@ this is the shard that belongs here.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, overload
 
 import google_crc32c
 import numpy as np
@@ -42,6 +43,33 @@ class ShardIdentity:
 
     size: int
     digest: bytes
+
+
+class ShardIdentities(Sequence[ShardIdentity]):
+    """What a split records of all shards of an array, without an object for each.
+
+    Parameters
+    ----------
+    sizes : (shards,) int64
+    digests : (shards, 16) uint8
+    """
+
+    def __init__(self, sizes: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> None:
+        self._sizes, self._digests = sizes, digests
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    @overload
+    def __getitem__(self, index: int) -> ShardIdentity: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> ShardIdentities: ...
+
+    def __getitem__(self, index: int | slice) -> ShardIdentity | ShardIdentities:
+        if isinstance(index, slice):
+            return ShardIdentities(self._sizes[index], self._digests[index])
+        return ShardIdentity(size=int(self._sizes[index]), digest=self._digests[index].tobytes())
 
 
 class ShardWriter:

@@ -173,7 +173,7 @@ class Store:
             raise StoreError(msg)
         hot = None if self.hot is None else (Path(self.location) / HOT, self.hot)
         form = FixedSplit if self.kind == "fixed" else NativeSplit
-        return form(self.place, split, self.classes, self.channels, hot)
+        return form(self.place, split, self.classes, self.channels, hot, confirm=self.check_same)
 
     def __repr__(self) -> str:
         held = "" if self.channels.is_all else f"; {len(self.channels)} channels"

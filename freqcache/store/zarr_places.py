@@ -69,6 +69,10 @@ class ZarrPlace:
         """Return a whole file: see :class:`freqcache.store.places.Place`."""
         return _get(self._store.get(), self._key(key), f"{self}/{key}", None)
 
+    def read_ahead(self, keys: Sequence[str]) -> ZarrPlace:  # noqa: ARG002
+        """Return this folder: see :class:`freqcache.store.places.Place`."""
+        return self
+
     def open(self, key: str, size: int | None = None) -> ZarrFile:  # noqa: ARG002
         """Open a file for reading ranges: see :class:`freqcache.store.places.Place`."""
         return ZarrFile(self._store.get(), self._key(key), f"{self}/{key}")
