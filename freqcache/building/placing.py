@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from freqcache.errors import BuildError
+from freqcache.remote import RemotePath
 
 
 def place_of(out: str | Path) -> Path:
@@ -23,7 +24,7 @@ def place_of(out: str | Path) -> Path:
     return resolved if out.is_symlink() or not out.name else out
 
 
-def keep_apart(out: Path, source: Path, why_not_inside: str) -> None:
+def keep_apart(out: Path, source: Path | RemotePath, why_not_inside: str) -> None:
     """Check that a store does not touch its source.
 
     Raises
@@ -31,6 +32,8 @@ def keep_apart(out: Path, source: Path, why_not_inside: str) -> None:
     BuildError
         If it would replace it, or lie inside it.
     """
+    if isinstance(source, RemotePath):
+        return
     resolved, root = _resolve(out), _resolve(source)
     if root.is_relative_to(resolved):
         msg = f"{out}: the store would replace its own source {source}"

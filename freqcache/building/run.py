@@ -32,6 +32,7 @@ from freqcache.interruption import GOES_ON, going_on
 from freqcache.progress import progress
 from freqcache.sources import Item, SourceFile, SourceReader, SourceTree, list_source
 from freqcache.sources.items import spool_items
+from freqcache.sources.remote_reading import confirm_unchanged
 from freqcache.sources.spool import Spool, spooled
 from freqcache.workers import Pool
 from freqcache_formats.layout import Origin
@@ -147,6 +148,7 @@ def _build(
         Pool(workers) as pool,
         resumable(out),
     ):
+        listed = tree
         if tree.sequential:
             tree = spooled(tree, spool, quiet=quiet)
         form = StoreForm.of_build(options)
@@ -156,6 +158,7 @@ def _build(
         clock.ends("headers")
         samples = FileSource(reader=tree.reader, options=options)
         shards = make_shards(journal, pool, plans, samples, form, "building", quiet=quiet)
+        confirm_unchanged(listed)
         clock.ends("shards")
         return _finish(journal, tree, plans, shards, refused, options, clock)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from freqcache.errors import BuildError
+from freqcache.remote.paths import RemotePath
 from freqcache.sources.tree import SPLIT_NAMES, SPLITS, SourceFile, SourceReader, SourceTree
 
 _INTEGER: Final = re.compile(r"-?[0-9]+")
@@ -36,7 +37,7 @@ class Entry(NamedTuple):
 
 
 def assemble(
-    root: Path,
+    root: Path | RemotePath,
     reader: SourceReader,
     entries: Mapping[str, Sequence[Entry]],
     *,

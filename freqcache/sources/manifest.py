@@ -7,15 +7,19 @@ with that as its problem.
 from __future__ import annotations
 
 import csv
+import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from freqcache.errors import BuildError
+from freqcache.remote import RemotePath, is_url
 from freqcache.sources.assembly import Entry, assemble, split_named
 from freqcache.sources.files import read_file
+from freqcache.sources.remote_manifest import MixedReader, located
+from freqcache.sources.remote_reading import RemoteReader
 from freqcache.sources.tree import SPLIT_NAMES, UNSPLIT, SourceFile, SourceTree
 
 DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
@@ -35,8 +39,15 @@ class ManifestReader:
         return read_file(self.root / file.path, length)
 
 
-def list_manifest(manifest: str | Path) -> SourceTree:
+def list_manifest(manifest: str | Path | RemotePath, storage_options: Mapping[str, Any] | None = None) -> SourceTree:
     """List the images that a manifest names, in its order.
+
+    Parameters
+    ----------
+    manifest : path or RemotePath
+        The table.
+    storage_options : mapping, optional
+        For fsspec, where a local manifest names URLs.
 
     Raises
     ------
@@ -44,20 +55,27 @@ def list_manifest(manifest: str | Path) -> SourceTree:
         If the manifest cannot be read, is not UTF-8 or no table, lacks a column or has no rows, or where a row is
         short, empty, of an unknown split, or names a path for the second time. The message has the line.
     """
-    manifest = Path(manifest)
+    manifest = Path(manifest) if isinstance(manifest, str) else manifest
     try:
-        with manifest.open("rb") as file:
+        with io.BytesIO(manifest.read()) if isinstance(manifest, RemotePath) else manifest.open("rb") as file:
             entries = _entries(manifest, file)
     except OSError as error:
-        msg = f"{manifest}: cannot be read: {error.strerror}"
+        msg = f"{manifest}: cannot be read: {error.strerror or 'no such object'}"
         raise BuildError(msg) from error
     if not any(entries.values()):
         msg = f"{manifest}: no rows below its header"
         raise BuildError(msg)
-    return assemble(manifest, ManifestReader(root=manifest.parent), entries)
+    root = manifest.parent
+    if isinstance(root, RemotePath):
+        return assemble(manifest, RemoteReader(root=root), located(root, entries))
+    if any(is_url(entry.path) for listed in entries.values() for entry in listed):
+        nowhere = RemotePath("", dict(storage_options or {}))
+        reader = MixedReader(local=ManifestReader(root=root), remote=RemoteReader(root=nowhere))
+        return assemble(manifest, reader, located(nowhere, entries))
+    return assemble(manifest, ManifestReader(root=root), entries)
 
 
-def _entries(manifest: Path, file: BinaryIO) -> dict[str, list[Entry]]:
+def _entries(manifest: Path | RemotePath, file: BinaryIO) -> dict[str, list[Entry]]:
     rows = _rows(manifest, file)
     columns = _columns(manifest, next(rows, (1, []))[1])
     lines: dict[str, int] = {}
@@ -87,7 +105,9 @@ def _entries(manifest: Path, file: BinaryIO) -> dict[str, list[Entry]]:
     return entries
 
 
-def _entry(root: Path, path: str, label: str) -> Entry:
+def _entry(root: Path | RemotePath, path: str, label: str) -> Entry:
+    if isinstance(root, RemotePath) or is_url(path):
+        return Entry(path=path, name=label, size=0, mtime_ns=0)  # many are asked for at the same time, later
     try:
         status = (root / path).stat()
     except OSError as error:
@@ -95,7 +115,7 @@ def _entry(root: Path, path: str, label: str) -> Entry:
     return Entry(path=path, name=label, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
-def _columns(manifest: Path, header: Sequence[str]) -> list[str]:
+def _columns(manifest: Path | RemotePath, header: Sequence[str]) -> list[str]:
     columns = [name.strip() for name in header]
     missing = [name for name in ("path", "label") if name not in columns]
     if missing:
@@ -109,7 +129,7 @@ def _columns(manifest: Path, header: Sequence[str]) -> list[str]:
     return columns
 
 
-def _rows(manifest: Path, file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
+def _rows(manifest: Path | RemotePath, file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not blank, each with the line that it begins in."""
     reader = csv.reader(_lines(manifest, file), delimiter=DELIMITERS[manifest.suffix.lower()], strict=True)
     while True:
@@ -125,7 +145,7 @@ def _rows(manifest: Path, file: BinaryIO) -> Iterator[tuple[int, list[str]]]:
             yield line, row
 
 
-def _lines(manifest: Path, file: BinaryIO) -> Iterator[str]:
+def _lines(manifest: Path | RemotePath, file: BinaryIO) -> Iterator[str]:
     for number, line in enumerate(file, 1):
         try:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")

@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol
 
+from freqcache.remote.paths import RemotePath
+
 UNSPLIT: Final = "all"
 """Name of the only split of a source without split folders."""
 
@@ -40,6 +42,7 @@ class SourceFile:
         Index into the classes of the tree; -1 where there is a problem.
     size, mtime_ns : int
         Bytes, and time of the last change (of the container, where there is one). In Parquet files the size is a mean.
+        At URLs, instead of the time, a number that stands for the version: of the ETag, where the server has one.
     container : str
         The file that holds it, relative to the folder of the reader; empty for files of their own.
     position : int
@@ -61,7 +64,7 @@ class SourceReader(Protocol):
     """Gives the bytes of a source's files. Picklable, and small: it travels with each task to worker processes."""
 
     @property
-    def root(self) -> Path:
+    def root(self) -> Path | RemotePath:
         """The folder that containers, or files without one, lie below."""
 
     def read(self, file: SourceFile, length: int = -1) -> bytes:
@@ -84,7 +87,7 @@ class SourceTree:
 
     Attributes
     ----------
-    root : Path
+    root : Path or RemotePath
         The source as it was named: a folder, a file, a pattern of files.
     reader : SourceReader
         Gives the files' bytes.
@@ -102,7 +105,7 @@ class SourceTree:
         Whether files are only quick to read in the order of the listing. A build copies them to a spool first.
     """
 
-    root: Path
+    root: Path | RemotePath
     reader: SourceReader
     classes: tuple[str, ...]
     splits: dict[str, tuple[SourceFile, ...]]
