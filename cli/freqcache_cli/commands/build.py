@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path())
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.zarr")
 @click.option(
     "--size",
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace the store that stands at OUT.zarr.")
 @verbosity
 def command(
-    source: Path,
+    source: str,
     out: Path,
     *,
     size: int | None,
@@ -84,6 +84,8 @@ def command(
       WebDataset tars: a .tar, a folder of them, or 'shard-{0000..0099}.tar' in quotes;
       Parquet files with images, as Hugging Face datasets have them: one, or a folder;
       a folder that save_to_disk of Hugging Face datasets wrote.
+
+    Any but the last may be at a URL: s3://bucket/imagenet, 's3://bucket/train-{0000..0099}.tar', https://host/photos.csv.
 
     A build that was interrupted goes on when the same command is given again.
     """  # noqa: D301  (click's mark is the character itself)
