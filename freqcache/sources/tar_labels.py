@@ -81,11 +81,11 @@ class ClassList:
             If there is one and it is empty, is not UTF-8, or has an empty line or a name twice.
         """
         path = root / _CLASSES_FILE
-        if not path.exists():
-            return cls(names=(), path=path)
         try:
             content = path.read() if isinstance(path, RemotePath) else path.read_bytes()
             lines = content.decode("utf-8-sig").replace("\r\n", "\n").rstrip().split("\n")
+        except FileNotFoundError:
+            return cls(names=(), path=path)
         except (OSError, UnicodeDecodeError) as error:
             msg = f"{path}: cannot be read: {error.strerror if isinstance(error, OSError) else 'not UTF-8'}"
             raise BuildError(msg) from error
