@@ -1,9 +1,9 @@
-"""Builds from a server that answers late, with images read one after the other and many at a time; tars listed by blocks.
+"""Builds from a server that answers late: images read one after the other and many at a time, tars listed by blocks.
 
 Usage: ``python tests/benchmarks/bench_urls.py FOLDER WORK [--latency 0.03] [--images 600]``
 
-The server speaks as much of S3 as a source needs (lists, lengths, ranges), in a process of its own, and waits before each
-answer: what a request costs at a real one, without its bandwidth. Times are of one worker.
+The server speaks as much of S3 as a source needs (lists, lengths, ranges), in a process of its own, and waits before
+each answer: what a request costs at a real one, without its bandwidth. Times are of one worker.
 """
 
 from __future__ import annotations

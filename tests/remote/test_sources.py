@@ -350,6 +350,27 @@ def test_other_file_systems(made: Path, tmp_path: Path) -> None:
         memory.rm("/made", recursive=True)
 
 
+def test_http_servers_give_what_need_not_be_listed(made: Path, url: str, s3: Proxy, tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    server = f"{s3.url}/bucket/made"
+    for kind in ("photos.csv", PATTERN, "tars/val-000000.tar"):
+        assert listed(list_source(f"{server}/{kind}")) == listed(list_source(made / kind))
+    build(made / "photos.csv", tmp_path / "here.zarr")
+    s3.fault = once("cut", "/train/")
+    build(f"{server}/photos.csv", tmp_path / "there.zarr")
+    assert s3.traffic.faults
+    assert content(tmp_path / "there.zarr") == content(tmp_path / "here.zarr")
+    tree = list_source(f"{server}/photos.csv")
+    s3.fault = lambda method, path: "error"
+    with pytest.raises(BuildError, match=r"cannot be reached \(500.*after 5 attempts\); once it can"):
+        tree.reader.read(tree.splits["train"][0])
+    with pytest.raises(BuildError, match=r"photos.csv: cannot be reached \(500"):
+        list_source(f"{server}/photos.csv")
+    s3.fault = lambda method, path: "refuse"
+    with pytest.raises(BuildError, match=r"access is refused \(403"):
+        tree.reader.read(tree.splits["train"][0])
+
+
 def test_commands_take_urls(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = tmp_path / "there.zarr"
     assert main(["build", f"{url}/photos", str(store), "--size", "16", "--workers", "1", "--quiet"]) == 0
