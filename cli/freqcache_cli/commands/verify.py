@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -23,7 +22,7 @@ _SHOWN: Final = 50
 @click.argument("cache", metavar="OUT.zarr")
 @click.option(
     "--source",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     help="What the cache was built from: extract its samples anew and compare.",
 )
 @click.option(
@@ -37,7 +36,7 @@ _SHOWN: Final = 50
 def command(
     cache: str,
     *,
-    source: Path | None,
+    source: str | None,
     sample: int | None,
     seed: int,
     workers: int | None,
