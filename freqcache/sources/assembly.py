@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from freqcache.errors import BuildError
+from freqcache.sources.names import check_class_names
 from freqcache.sources.tree import SPLIT_NAMES, SPLITS, SourceFile, SourceReader, SourceTree
 
 _INTEGER: Final = re.compile(r"-?[0-9]+")
@@ -60,13 +61,14 @@ def assemble(
     Raises
     ------
     BuildError
-        If there is no entry.
+        If there is no entry, or the name of a class cannot be stored.
     """
     if not any(entries.values()):
         msg = f"{root}: no images in it" + (f" ({ignored} files are none)" if ignored else "")
         raise BuildError(msg)
     if classes is None:
         classes = class_order(entry.name for listed in entries.values() for entry in listed if not entry.problem)
+    check_class_names(classes, str(root))
     labels = {name: label for label, name in enumerate(classes)}
     return SourceTree(
         root=root,

@@ -15,6 +15,7 @@ from typing import Final
 
 from freqcache.errors import BuildError
 from freqcache.sources.files import read_file
+from freqcache.sources.names import check_class_names
 from freqcache.sources.tree import SPLIT_NAMES, SPLITS, UNSPLIT, SourceFile, SourceTree
 
 IMAGE_SUFFIXES: Final = frozenset(
@@ -42,7 +43,7 @@ def list_folder(root: str | Path) -> SourceTree:
     ------
     BuildError
         If the folder is missing, is empty, has no class folders, mixes split folders with others, cannot be
-        listed whole, or has no file with the name of an image.
+        listed whole, has no file with the name of an image, or a class folder whose name cannot be stored.
     """
     if not str(root):
         msg = "the source is an empty name; expected a folder"
@@ -81,6 +82,8 @@ def _list(root: Path) -> SourceTree:
         msg = f"{root}: no images in its {len(folders)} class folders ({ignored} other files)"
         raise BuildError(msg)
     classes = sorted({name for files in found_files.values() for name, _ in files})
+    for split, base in bases.items():
+        check_class_names(sorted({name for name, _ in found_files.get(split, ())}), str(base))
     labels = {name: label for label, name in enumerate(classes)}
     return SourceTree(
         root=root,
