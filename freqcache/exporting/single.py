@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -166,7 +167,7 @@ def _converted(data: bytes, kind: str, out: Path) -> bytes:
 
 def _write(out: Path, data: bytes) -> None:
     """Put the whole file at its place, or leave there what was."""
-    partial = out.with_name(f".freqcache-{os.getpid()}.partial")
+    partial = out.with_name(f".freqcache-{os.getpid()}-{threading.get_ident()}.partial")  # threads write side by side
     try:
         partial.write_bytes(data)
         partial.replace(out)

@@ -8,7 +8,6 @@ a killed process leaves it, and the next build of the same store begins it again
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from contextlib import suppress
 from dataclasses import replace
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from freqcache.errors import BuildError, SourceError
+from freqcache.locking import lock_file
 from freqcache.progress import progress
 from freqcache.sources.files import RangeReader
 from freqcache.sources.tree import SourceFile, SourceTree
@@ -92,14 +92,12 @@ class Spool:
             raise self._failure(error) from error
 
     def _begin(self) -> BinaryIO:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b", buffering=1 << 20)
         try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            descriptor = lock_file(self.path)
         except BlockingIOError:
-            file.close()
             msg = f"{self.path}: another build is writing this store"
             raise BuildError(msg) from None
+        file = os.fdopen(descriptor, "r+b", buffering=1 << 20)
         file.truncate()
         return file
 
