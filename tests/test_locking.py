@@ -53,8 +53,8 @@ def test_what_goes_on_for_ever_ends(tmp_path: Path) -> None:
 
 def test_no_descriptor_is_left(tmp_path: Path) -> None:
     held = lock_file(tmp_path / "lock")
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(BlockingIOError):
         lock_file(tmp_path / "lock")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
     os.close(held)

@@ -29,6 +29,7 @@ from freqcache.interruption import GOES_ON, going_on
 from freqcache.locking import lock_file
 from freqcache.progress import progress
 from freqcache.store import Store, open_store
+from freqcache.store.finding import Named
 from freqcache.workers import Pool, WorkerDiedError
 from freqcache_formats.layout import Origin
 from freqcache_formats.mask import ChannelMask
@@ -41,7 +42,7 @@ def export_jpegs(
     channels: ChannelMask | str = "all",
     split: str | None = None,
     classes: Sequence[str] | None = None,
-    samples: Sequence[int | str] | None = None,
+    samples: Sequence[Named] | None = None,
     limit: int | None = None,
     workers: int | None = None,
     verify: bool = True,

@@ -38,8 +38,8 @@ class FileNames:
         for i, slot in enumerate(slots.tolist()):
             path, kept[i] = _recorded(split, slot)
             digests[i], too_long[i] = _digest(path), not kept[i] and _length(path) > _LONGEST
-        # Of those with one path, the first that stays as it was recorded has it, or else the first: none has to make way
-        # for one that was changed.
+        # Of those with one path, the first that stays as it was recorded has it, or else the first: none has to make
+        # way for one that was changed.
         order = np.lexsort((slots, ~kept, digests))
         self._digests = digests[order]
         taken = np.zeros(len(slots), dtype=bool)

@@ -242,11 +242,6 @@ class Split:
             raise StoreError(msg) from error
 
 
-def as_slot(word: str) -> int | None:
-    """Return the slot that a word means; None for a source path: ``000000003`` is one, of an item without a name."""
-    return int(word) if word.isascii() and word.isdigit() and word == str(int(word)) else None
-
-
 def by_group(groups: npt.NDArray[np.integer[Any]]) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
     """Yield each row group, in increasing order, and where in `groups` it stands."""
     order = np.argsort(groups, kind="stable")

@@ -169,7 +169,7 @@ def test_words(stores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["subset", "{int8}", "{out}"], 2, "say what to keep"),
         (["subset", "{int8}", "{out}", "--classes", "ant", "--classes-file", "x"], 2, "give one"),
         (["subset", "{int8}", "{out}", "--keep-labels", "--split", "val"], 2, "--keep-labels is for --classes"),
-        (["subset", "{int8}", "{out}", "--samples", "{out}.txt"], 1, "cannot be read: No such file"),
+        (["subset", "{int8}", "{out}", "--samples", "{out}.txt"], 2, "cannot be read: No such file"),
         (["subset", "{int8}", "{out}", "--classes", "ant,bea"], 1, "no class 'bea'; did you mean bee?"),
         (["repack", "{int8}", "{out}", "--seed", "1"], 2, "--seed is of --shuffle"),
         (["repack", "{int8}", "{out}", "--level", "12"], 2, "--level"),

@@ -152,10 +152,10 @@ def test_a_split_and_the_channels_of_a_subset(store: Path, tmp_path: Path) -> No
         (Selection(classes=("bea", "cat")), r"no class 'bea' \(and 1 more unknown names\); did you mean bee\?"),
         (Selection(classes=("wolf",)), "no class 'wolf'; it has ant, bee"),
         (Selection(splits=("test",)), "no split 'test'; it has train, val"),
-        (Selection(samples=("train/ant/99.jpg",)), "no sample train/ant/99.jpg among what was chosen; did you mean"),
-        (Selection(samples=("3",)), "slot 3 is one of each of its splits train, val; name one split"),
-        (Selection(samples=("99",), splits=("val",)), "no sample slot 99"),
-        (Selection(samples=("val/ant/0.jpg",), splits=("train",)), "no sample val/ant/0.jpg"),
+        (Selection(samples=("train/ant/99.jpg",)), "no sample of the source path 'train/ant/99.jpg'; did you mean"),
+        (Selection(samples=("3",)), r"slots are numbered in each split \(train, val\): say which"),
+        (Selection(samples=("99",), splits=("val",)), "there is no slot 99"),
+        (Selection(samples=("val/ant/0.jpg",), splits=("train",)), "'val/ant/0.jpg' in the split train"),
     ],
 )
 def test_what_is_not_there_cannot_be_kept(stores: Path, tmp_path: Path, selection: Selection, words: str) -> None:

@@ -9,6 +9,7 @@ import click
 
 from freqcache_cli.pixel_sizes import pixels_or_none
 from freqcache_cli.sizes import in_words
+from freqcache_cli.usage import SEED, usage
 from freqcache_cli.verbosity import verbosity
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]")
 @click.option("--level", type=click.IntRange(1, 9), default=1, show_default=True, help="Compression level.")
 @click.option("--shuffle/--no-shuffle", default=True, help="Shuffle the samples once.  [default: shuffle]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shuffle.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the shuffle.")
 @click.option(
     "--on-corrupt",
     type=click.Choice(["skip", "keep", "fail"]),
@@ -91,19 +92,20 @@ def command(
     from freqcache.extraction import ExtractionOptions
     from freqcache.jpeg import Limits
 
-    options = BuildOptions(
-        size=size,
-        exact=exact,
-        level=level,
-        shuffle=shuffle,
-        seed=seed,
-        extraction=ExtractionOptions(
-            max_size=max_size,
-            on_corrupt=on_corrupt,
-            keep_orientation=keep_orientation,
-            limits=Limits(max_pixels=max_pixels, max_scans=max_scans),
-        ),
-    )
+    with usage():
+        options = BuildOptions(
+            size=size,
+            exact=exact,
+            level=level,
+            shuffle=shuffle,
+            seed=seed,
+            extraction=ExtractionOptions(
+                max_size=max_size,
+                on_corrupt=on_corrupt,
+                keep_orientation=keep_orientation,
+                limits=Limits(max_pixels=max_pixels, max_scans=max_scans),
+            ),
+        )
     report = build(source, out, options, workers=workers, overwrite=overwrite, quiet=quiet)
     if not quiet:
         click.echo(summary(report))

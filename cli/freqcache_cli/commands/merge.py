@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from freqcache_cli.rewriting_options import rewriting_options, summary
+from freqcache_cli.usage import SEED
 
 
 @click.command("merge")
@@ -17,7 +18,7 @@ from freqcache_cli.rewriting_options import rewriting_options, summary
 @click.option(
     "--shuffle/--no-shuffle", default=True, help="Shuffle the samples, or cache after cache.  [default: shuffle]"
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shuffle.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the shuffle.")
 @rewriting_options
 def command(stores: tuple[str, ...], out: Path, *, quiet: bool, **options: Any) -> None:
     """Make one cache OUT of two or more caches of the same kind, size, dtype, steps and channels.

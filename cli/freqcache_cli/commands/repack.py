@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from freqcache_cli.rewriting_options import channels_option, rewriting_options, summary
+from freqcache_cli.usage import SEED
 
 
 @click.command("repack")
@@ -15,7 +16,7 @@ from freqcache_cli.rewriting_options import channels_option, rewriting_options, 
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @channels_option
 @click.option("--shuffle", is_flag=True, help="Shuffle the samples; their order stays by default.")
-@click.option("--seed", type=click.IntRange(0), help="Of the shuffle.  [default: 0]")
+@click.option("--seed", type=SEED, help="Of the shuffle.  [default: 0]")
 @rewriting_options
 def command(store: str, out: Path, *, shuffle: bool, seed: int | None, quiet: bool, **options: Any) -> None:
     """Make a cache OUT of all samples of the cache STORE, in another form.
