@@ -27,7 +27,7 @@ from freqcache.progress import progress
 from freqcache.rewriting.comparing import CompareTask, compare_shard
 from freqcache.rewriting.inputs import Input
 from freqcache.rewriting.report import RewriteReport
-from freqcache.rewriting.source import StoredSource
+from freqcache.rewriting.source import StoredSource, kept_open
 from freqcache.sources import SPLITS
 from freqcache.store import open_store
 from freqcache.workers import Pool
@@ -105,6 +105,7 @@ def run_rewrite(
         Journal(out, rewrite.fingerprint(), overwrite=overwrite, splits=tuple(rewrite.slots)) as journal,
         Pool(workers) as pool,
         resumable(out),
+        kept_open(samples.run),
     ):
         shards = make_shards(journal, pool, plans, samples, rewrite.form, "rewriting", quiet=quiet)
         records = shards.records()

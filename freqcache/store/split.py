@@ -159,7 +159,7 @@ class Split:
         """(slots,) intp; the row group of each slot. Reading a whole row group decodes each chunk once."""
         starts = self.values("row_group_start")
         lengths = np.diff(starts)
-        if len(starts) == 0 or starts[0] != 0 or starts[-1] != self.metadata.slots or np.any(lengths < 0):
+        if len(starts) == 0 or starts[0] != 0 or starts[-1] != self.metadata.slots or np.any(lengths <= 0):
             msg = f"{self.place}: row_group_start does not rise from 0 to the {self.metadata.slots} slots"
             raise StoreError(msg)
         return np.repeat(np.arange(len(lengths)), lengths)

@@ -173,7 +173,7 @@ def test_words(stores: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (["subset", "{int8}", "{out}", "--classes", "ant,bea"], 1, "no class 'bea'; did you mean bee?"),
         (["repack", "{int8}", "{out}", "--seed", "1"], 2, "--seed is of --shuffle"),
         (["repack", "{int8}", "{out}", "--level", "12"], 2, "--level"),
-        (["repack", "{int8}", "{out}", "--channels", "25"], 1, "no preset of that name"),
+        (["repack", "{int8}", "{out}", "--channels", "25"], 2, "no preset of that name"),
         (["repack", "{out}", "{out}-2"], 1, "no such store"),
         (["repack", "{empty}", "{out}"], 1, "empty"),
         (["merge", "{int8}", "{out}"], 2, "at least two caches"),

@@ -37,7 +37,10 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finding") / "splits.zarr"
     items = [
         freqcache.Item(
-            data=IMAGE if name != "cut.jpg" else LARGE[: len(LARGE) // 2], label="ant", split=split, name=f"{split}/{name}"
+            data=IMAGE if name != "cut.jpg" else LARGE[: len(LARGE) // 2],
+            label="ant",
+            split=split,
+            name=f"{split}/{name}",
         )
         for split in ("train", "val")
         for name in ("1.jpg", "cut.jpg")
