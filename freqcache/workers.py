@@ -1,4 +1,4 @@
-"""Worker processes for independent tasks.
+"""Worker processes for independent tasks: the local engine (:mod:`freqcache.engines`).
 
 Workers are spawned, never forked: the parent may hold threads (torch, zarr) that a fork would freeze. They do not
 import the caller's main module, so a script needs no main guard; they leave Ctrl-C to the parent; and they end when the
@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -32,7 +32,7 @@ _Result = TypeVar("_Result")
 
 
 class WorkerDiedError(Exception):
-    """A worker process ended before its task did."""
+    """A worker process ended before its task did; the message says which, for a person."""
 
 
 class Pool:
@@ -55,30 +55,48 @@ class Pool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.cancel()
         for worker in self._started:
-            if kind is not None:
-                # A shard that is abandoned leaves nothing behind that counts; waiting for it helps nobody.
-                worker.process.terminate()
             worker.pipe.close()
         for worker in self._started:
             worker.process.join()
 
-    def run(self, function: Callable[[_Task], _Result], tasks: Sequence[_Task]) -> Iterator[_Result]:
-        """Yield the results as they come, in no order.
+    def cancel(self) -> None:
+        """End the workers at once."""
+        started, self._started = self._started, []
+        for worker in started:
+            # A shard that is abandoned leaves nothing behind that counts; waiting for it helps nobody.
+            worker.process.terminate()
+            worker.pipe.close()
+        for worker in started:
+            worker.process.join()
+
+    def visit(self, function: Callable[[_Task], _Result], task: _Task) -> Iterable[tuple[str, _Result | Exception]]:
+        """Visit nobody: these workers are of this machine and this release."""
+        del function, task
+        return ()
+
+    def run(self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]) -> Iterator[_Result]:
+        """Yield the results as they come, in no order; a task is taken when there is a worker for it.
 
         Raises
         ------
         WorkerDiedError
             If a worker dies.
         """
-        if not self._apart and (self._workers == 1 or len(tasks) <= 1):
-            yield from map(function, tasks)
-            return
-        while len(self._started) < min(self._workers, len(tasks)):
-            self._started.append(_start_worker())
         waiting = iter(tasks)
+        if self._workers == 1 and not self._apart:
+            yield from map(function, waiting)
+            return
+        first = list(islice(waiting, self._workers))
+        if len(first) <= 1 and not self._apart:
+            yield from map(function, first)
+            return
+        while len(self._started) < len(first):
+            self._started.append(_start_worker())
         busy = []
-        for worker, task in zip(self._started, waiting, strict=False):
+        for worker, task in zip(self._started, first, strict=False):
             worker.give(function, task)
             busy.append(worker)
         while busy:
@@ -104,7 +122,7 @@ class _Worker:
         try:
             self.pipe.send((function, task))
         except ConnectionError as error:
-            msg = "a worker process ended while it had no task"
+            msg = "a worker process died while it had no task"
             raise WorkerDiedError(msg) from error
 
     def take(self) -> Any:
@@ -112,7 +130,7 @@ class _Worker:
         try:
             result, error = self.pipe.recv()
         except (EOFError, OSError) as broken:
-            msg = "a worker process ended before its task did"
+            msg = "a worker process died (killed, or out of memory)"
             raise WorkerDiedError(msg) from broken
         if error is not None:
             raise error

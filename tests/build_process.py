@@ -23,7 +23,7 @@ SMALL = {
     "freqcache.building.plan.SHARD_SAMPLES": 4,
     "freqcache.building.plan.ROW_GROUP_SAMPLES": 4,
     "freqcache.building.plan.ROW_GROUP_BLOCKS": 100,
-    "freqcache.building.run._SCAN_BATCH": 16,
+    "freqcache.building.headers._SCAN_BATCH": 16,
 }
 """The constants of a build that ``building/small_build.py`` changes."""
 

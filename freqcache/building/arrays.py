@@ -2,62 +2,64 @@
 
 Written here rather than through zarr-python, so that the same input gives the same bytes whatever release of it is
 installed, and a build needs not load it. Source: Zarr v3 core specification, and its codecs ``bytes``,
-``sharding_indexed``, ``crc32c``. Making durable what is written is :func:`sync_folder_tree`'s.
+``sharding_indexed``, ``crc32c``. Only groups last at once; for arrays, see
+:meth:`freqcache.store.targets.Target.make_lasting`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from freqcache.store.codecs import ChunkCodec
-from freqcache.store.durable import sync_folder, write_durably
+from freqcache.store.targets import Target
 from freqcache_formats.canonical import METADATA_DIGEST, ROOT_DOCUMENT, metadata_digest
 from freqcache_formats.layout import ATTRIBUTE
 
-_CHUNK_LENGTH: Final = 65_536
+CHUNK_LENGTH: Final = 65_536
+"""Rows in a chunk of an array that is small beside the coefficients."""
+
 _CHECKSUM: Final = {"name": "crc32c"}
 Codec = Mapping[str, Any]
 
 
-def write_group(path: Path, attributes: Mapping[str, Any]) -> None:
-    """Write a group's ``zarr.json`` durably; what else lies in the folder stays as it is but temporary files."""
-    path.mkdir(parents=True, exist_ok=True)
-    for leftover in path.glob("*.partial"):  # of a run killed just here
-        leftover.unlink()
-    write_durably(path / ROOT_DOCUMENT, _encoded(_group_document(attributes)))
+def write_group(folder: Target, attributes: Mapping[str, Any]) -> None:
+    """Write a group's ``zarr.json``, which lasts; what else lies in the folder stays as it is."""
+    folder.write(ROOT_DOCUMENT, _encoded(_group_document(attributes)))
 
 
-def write_sealed_group(path: Path, attributes: Mapping[str, Any], groups: Sequence[str], arrays: Sequence[str]) -> None:
+def write_sealed_group(
+    folder: Target, attributes: Mapping[str, Any], groups: Sequence[str], arrays: Sequence[str]
+) -> None:
     """Write the group of a store, or of a hot copy, with the digest of all its metadata among its attributes.
 
     Parameters
     ----------
-    path : Path
-        The group's folder.
+    folder : Target
+        The group's.
     attributes : dict
         This format's, without a digest.
     groups, arrays : sequence of str
         Names of the groups inside, and of the arrays that each may have: those that are there count.
     """
     documents: dict[str, Any] = {ROOT_DOCUMENT: _group_document({ATTRIBUTE: attributes})}
-    for folder in (path / group / name for group in groups for name in ("", *arrays)):
-        if (folder / ROOT_DOCUMENT).exists():
-            key = (folder / ROOT_DOCUMENT).relative_to(path).as_posix()
-            documents[key] = json.loads((folder / ROOT_DOCUMENT).read_bytes())
+    for group in groups:
+        there = (folder / group).names()
+        for key in (
+            f"{group}/{ROOT_DOCUMENT}",
+            *(f"{group}/{name}/{ROOT_DOCUMENT}" for name in arrays if name in there),
+        ):
+            documents[key] = json.loads(folder.read(key))
     sealed = {**attributes, METADATA_DIGEST: metadata_digest(documents)}
-    write_group(path, {ATTRIBUTE: sealed})
+    write_group(folder, {ATTRIBUTE: sealed})
 
 
 def write_array_metadata(
-    path: Path,
+    folder: Target,
     *,
     shape: Sequence[int],
     chunk: Sequence[int],
@@ -71,8 +73,8 @@ def write_array_metadata(
 
     Parameters
     ----------
-    path : Path
-        Folder of the array.
+    folder : Target
+        The array's.
     shape, chunk : sequence of int
         Of the array, and of a chunk (of an inner chunk where there are shards).
     dtype : numpy dtype
@@ -108,48 +110,71 @@ def write_array_metadata(
         "node_type": "array",
         "storage_transformers": [],
     }
-    path.mkdir(parents=True, exist_ok=True)
-    (path / "zarr.json").write_bytes(_encoded(document))
+    folder.write(ROOT_DOCUMENT, _encoded(document), lasting=False)
 
 
-def write_array(path: Path, values: npt.NDArray[Any], dimensions: Sequence[str]) -> None:
+def write_array(folder: Target, values: npt.NDArray[Any], dimensions: Sequence[str]) -> None:
     """Write a whole array that is small beside the coefficients: chunks along its first axis, zstd and CRC-32C."""
+    write_blocks(folder, cut(values), values.shape, values.dtype, dimensions)
+
+
+def write_blocks(
+    folder: Target,
+    blocks: Iterable[npt.NDArray[Any]],
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    dimensions: Sequence[str],
+) -> None:
+    """Write what :func:`write_array` writes of an array that is not in memory.
+
+    Parameters
+    ----------
+    folder : Target
+        The array's.
+    blocks : iterable of array
+        The array, cut along its first axis: :data:`CHUNK_LENGTH` rows each, fewer in the last.
+    shape : sequence of int
+        Of the whole array.
+    dtype : numpy dtype
+        Of its elements.
+    dimensions : sequence of str
+        Names of the axes.
+
+    Raises
+    ------
+    ValueError
+        If the blocks are not those of such an array.
+    """
     codec = ChunkCodec(name="zstd", level=3)
-    chunk = (min(max(1, len(values)), _CHUNK_LENGTH), *(max(1, n) for n in values.shape[1:]))
+    chunk = (min(max(1, shape[0]), CHUNK_LENGTH), *(max(1, n) for n in shape[1:]))
     write_array_metadata(
-        path,
-        shape=values.shape,
+        folder,
+        shape=shape,
         chunk=chunk,
-        dtype=values.dtype,
+        dtype=dtype,
         fill_value=0,
         dimensions=dimensions,
-        compressors=codec.zarr_compressors(values.dtype.itemsize),
+        compressors=codec.zarr_compressors(dtype.itemsize),
     )
-    for number, start in enumerate(range(0, len(values), chunk[0])):
-        part = np.zeros(chunk, dtype=values.dtype)
-        part[: len(values) - start] = values[start : start + chunk[0]]
-        key = path / "/".join(map(str, ("c", number, *([0] * (len(chunk) - 1)))))
-        key.parent.mkdir(parents=True, exist_ok=True)
-        key.write_bytes(codec.encode(part))
+    left = shape[0]
+    for number, block in enumerate(blocks):
+        if len(block) != min(left, chunk[0]):
+            msg = f"a block of {len(block)} rows where {min(left, chunk[0])} are due"
+            raise ValueError(msg)
+        left -= len(block)
+        part = np.zeros(chunk, dtype=dtype)
+        part[: len(block)] = block
+        key = "/".join(map(str, ("c", number, *([0] * (len(chunk) - 1)))))
+        folder.write(key, codec.encode(part), lasting=False)
+    if left:
+        msg = f"{left} rows are missing"
+        raise ValueError(msg)
 
 
-def remove_partials(folder: Path) -> None:
-    """Remove the temporary files of a run that was killed while it wrote."""
-    for leftover in folder.rglob("*.partial"):
-        leftover.unlink()
-
-
-def sync_folder_tree(folder: Path, *, skip: AbstractSet[Path] = frozenset()) -> None:
-    """Make everything below `folder` durable, but what lies below the folders of `skip` and is already."""
-    for path in folder.iterdir():
-        if path in skip:
-            continue
-        if path.is_dir():
-            sync_folder_tree(path, skip=skip)
-        else:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    sync_folder(folder)
+def cut(values: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Yield an array in the blocks that :func:`write_blocks` takes."""
+    for start in range(0, len(values), CHUNK_LENGTH):
+        yield values[start : start + CHUNK_LENGTH]
 
 
 def _group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,8 +13,9 @@ import numpy as np
 import xxhash
 
 from freqcache.building.options import BuildOptions, LedgerEntry
-from freqcache.building.plan import Slot, end_if_damaged
+from freqcache.building.plan import end_if_damaged
 from freqcache.building.shard import Part, ShardTask, SlotContent
+from freqcache.building.slots import Slot
 from freqcache.errors import SourceError
 from freqcache.extraction import Sample, extract
 from freqcache.fixed_samples import to_fixed

@@ -10,85 +10,76 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from freqcache.building.arrays import (
-    remove_partials,
-    sync_folder_tree,
+    CHUNK_LENGTH,
+    cut,
     write_array,
     write_array_metadata,
+    write_blocks,
     write_group,
     write_sealed_group,
 )
 from freqcache.building.form import StoreForm
+from freqcache.building.gathering import Gathered
 from freqcache.building.plan import SplitPlan
-from freqcache.building.shard import SHARD_FILES, ShardRecord
-from freqcache.statistics import Accumulator
+from freqcache.building.slots import paths_of
+from freqcache.scratch import Column
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
-from freqcache.store.content import split_digest, store_id
+from freqcache.store.content import SplitDigest, digested_arrays, store_id
+from freqcache.store.targets import Target
 from freqcache_formats.layout import (
     ATTRIBUTE,
     FIXED_ARRAYS,
     FIXED_DTYPES,
     NATIVE_FILL,
-    SPLIT_ARRAYS,
-    Origin,
     coefficient_arrays,
-    per_slot_arrays,
     small_arrays,
 )
 from freqcache_formats.metadata import SplitMetadata, StoreMetadata
 
 
-def write_split(store: Path, plan: SplitPlan, records: Sequence[ShardRecord], form: StoreForm) -> bytes:
-    """Write everything of a split but its shards; return a digest of its content (16 bytes)."""
-    samples = {name: np.concatenate([record.samples[name] for record in records]) for name in records[0].samples}
-    accumulator = Accumulator(len(form.channels))
-    for record in records:
-        accumulator.merge(Accumulator(sums=record.statistics))
-    metadata = SplitMetadata(
-        slots=plan.n_slots,
-        samples=int(np.count_nonzero(samples["origin"] != Origin.ABSENT)),
-        statistics=accumulator.result(),
-    )
+def write_split(store: Target, plan: SplitPlan, gathered: Gathered, form: StoreForm) -> bytes:
+    """Write everything of a split but its shards; return a digest of its content (16 bytes).
+
+    What was gathered of the samples is given up on the way.
+    """
+    metadata = SplitMetadata(slots=plan.n_slots, samples=gathered.n_samples, statistics=gathered.statistics.result())
     folder = store / plan.name
-    remove_partials(folder)
+    folder.remove_partials()
     write_group(folder, {ATTRIBUTE: metadata.to_dict()})
     for name, geometry in plan.arrays.items():
         _write_coefficients_metadata(folder / name, geometry, form.codec)
-    for name, layout in per_slot_arrays(form.kind).items():
-        write_array(folder / name, samples[name], layout.dimensions)
-    paths = [slot.path.encode("utf-8", "surrogateescape") for slots in plan.groups for slot in slots]
-    ends = np.cumsum([0, *map(len, paths)], dtype=np.int64)
-    starts = np.cumsum([0, *map(len, plan.groups)], dtype=np.int64)
-    others: dict[str, npt.NDArray[Any]] = {
-        "source_path": np.frombuffer(b"".join(paths), dtype=np.uint8),
-        "source_path_offset": ends,
-        "row_group_start": starts,
-    }
-    others |= {name: np.stack([record.files[name] for record in records], axis=1) for name in SHARD_FILES}
-    for name, values in others.items():
-        write_array(folder / name, values, SPLIT_ARRAYS[name].dimensions)
+    columns = gathered.samples | _paths(plan, gathered.scratch)
+    whole = {"row_group_start": plan.starts} | gathered.files
+    layouts = small_arrays(form.kind)
+    digest = SplitDigest()
+    for name in digested_arrays(form.kind):
+        array = columns[name] if name in columns else whole[name]
+        blocks = array.blocks(CHUNK_LENGTH) if isinstance(array, Column) else cut(array)
+        write_blocks(folder / name, digest.through(blocks), array.shape, array.dtype, layouts[name].dimensions)
+        if isinstance(array, Column):
+            array.close()
     if form.steps is not None:
         write_array(folder / "quantization", form.steps, FIXED_ARRAYS["quantization"].dimensions)
-    sync_folder_tree(folder, skip={folder / name / "c" for name in plan.arrays})
-    return split_digest(form.kind, samples | others)
+    folder.make_lasting(skip=[f"{name}/c" for name in plan.arrays])
+    return digest.digest()
 
 
 def write_root(
-    store: Path,
+    store: Target,
     splits: Mapping[str, bytes],
     classes: Sequence[str],
     form: StoreForm,
     options: Mapping[str, Any],
     creator: str,
-) -> None:
-    """Write the root group: from here on the store is complete.
+) -> str:
+    """Write the root group: from here on the store is complete. Return its id.
 
     Parameters
     ----------
-    store : Path
+    store : Target
         The store.
     splits : dict of str to bytes
         Each split's digest, from :func:`write_split`.
@@ -112,13 +103,24 @@ def write_root(
     )
     arrays = (*small_arrays(form.kind), *coefficient_arrays(form.kind))
     write_sealed_group(store, metadata.to_dict(), tuple(splits), arrays)
+    return metadata.id
 
 
-def _write_coefficients_metadata(path: Path, geometry: ArrayGeometry, codec: ChunkCodec) -> None:
+def _paths(plan: SplitPlan, scratch: Path | None) -> dict[str, Column]:
+    """Return the arrays of the source files' names."""
+    text, ends = Column(np.dtype(np.uint8), folder=scratch), Column(np.dtype(np.int64), folder=scratch)
+    ends.append(np.zeros(1, dtype=np.int64))
+    for chunk in plan.slots.chunks():
+        ends.append(len(text) + np.cumsum(chunk.rows["path"], dtype=np.int64))
+        text.append(np.frombuffer(b"".join(paths_of(chunk)), dtype=np.uint8))
+    return {"source_path": text, "source_path_offset": ends}
+
+
+def _write_coefficients_metadata(folder: Target, geometry: ArrayGeometry, codec: ChunkCodec) -> None:
     """Write a coefficient array's metadata; its shards are there already."""
     native = geometry.group_axis == 1
     write_array_metadata(
-        path,
+        folder,
         shape=geometry.shape,
         chunk=geometry.chunk,
         shard=geometry.shard,

@@ -18,21 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache import __version__
-from freqcache.building.arrays import (
-    remove_partials,
-    sync_folder_tree,
-    write_array,
-    write_array_metadata,
-    write_group,
-    write_sealed_group,
-)
+from freqcache.building.arrays import write_array, write_array_metadata, write_group, write_sealed_group
 from freqcache.building.journal import Journal
 from freqcache.errors import BuildError, StoreError
 from freqcache.interruption import GOES_ON, going_on
 from freqcache.progress import progress
 from freqcache.store import FixedSplit, NativeBatch, NativeSplit, Store, open_store
-from freqcache.store.durable import write_durably
 from freqcache.store.places import LocalPlace
+from freqcache.store.targets import LocalTarget, Target
 from freqcache_formats.hot import CHECKSUM, START, HotMetadata, hot_arrays
 from freqcache_formats.layout import COEFFICIENTS, COLUMNS, FIXED_DTYPES, HOT, NATIVE_DTYPE, NATIVE_FILL
 from freqcache_formats.mask import ChannelMask
@@ -103,7 +96,7 @@ def make_hot(
         msg = f"{store.location}: a hot copy can only be made in a store that is a local folder"
         raise StoreError(msg)
     store.check_holds(mask)
-    folder = store.place.path / HOT
+    folder = LocalTarget(store.place.path / HOT)
     wanted = json.dumps([store.id, [str(channel) for channel in mask.channels], SLOTS_PER_CHUNK])
     fingerprint = hashlib.blake2b(wanted.encode(), digest_size=16).hexdigest()
     with going_on(GOES_ON), Journal(folder, fingerprint, overwrite=overwrite) as journal:
@@ -115,8 +108,10 @@ def make_hot(
         except OSError as error:
             msg = f"{folder}: {error.strerror or error}; {GOES_ON}"
             raise BuildError(msg) from error
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return HotReport(path=folder, channels=mask, samples=sum(len(store[name]) for name in store.splits), bytes=size)
+    size = sum(folder.sizes().values())
+    return HotReport(
+        path=folder.path, channels=mask, samples=sum(len(store[name]) for name in store.splits), bytes=size
+    )
 
 
 def _fill(store: Store, mask: ChannelMask, journal: Journal, threads: int, quiet: bool) -> None:
@@ -127,17 +122,17 @@ def _fill(store: Store, mask: ChannelMask, journal: Journal, threads: int, quiet
             split.create()
             for number, count in split.chunks():
                 done = journal.record(split.folder.name, number)
-                if not done.exists():
+                if not journal.store.exists(done):
                     split.write(number)
-                    write_durably(done, b"")
+                    journal.store.write(done, b"")
                 bar.update(count)
-            sync_folder_tree(split.folder)
+            split.folder.make_lasting()
 
 
 class _HotSplit:
     """Writes the hot copy of one split."""
 
-    def __init__(self, folder: Path, split: FixedSplit | NativeSplit, mask: ChannelMask, threads: int) -> None:
+    def __init__(self, folder: Target, split: FixedSplit | NativeSplit, mask: ChannelMask, threads: int) -> None:
         self.folder = folder
         self.n_slots = split.metadata.slots
         self._split, self._mask, self._threads = split, mask, threads
@@ -153,7 +148,7 @@ class _HotSplit:
 
     def create(self) -> None:
         """Write the metadata of the arrays, and of a native store's copy where its samples lie."""
-        remove_partials(self.folder)
+        self.folder.remove_partials()
         write_group(self.folder, {})
         n_chunks, held = -(-self.n_slots // self._per_chunk), len(self._mask)
         if isinstance(self._split, FixedSplit):
@@ -223,9 +218,7 @@ class _HotSplit:
         return values
 
     def _put(self, key: str, values: npt.NDArray[Any]) -> None:
-        path = self.folder / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, values.reshape(-1).view(np.uint8).data)
+        self.folder.write(key, values.reshape(-1).view(np.uint8).data)
 
     def _places(self, split: NativeSplit) -> tuple[npt.NDArray[np.int64], list[int]]:
         """Return where each sample starts in each component's array, and how long the chunks are."""

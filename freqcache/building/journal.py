@@ -1,9 +1,9 @@
 """The state of an unfinished build, kept inside the store until it is complete.
 
-``OUT.zarr/.build/`` holds a lock, the fingerprint of what is being built, the layout of its shards, and a record for
-every finished one. A second run of the same build finds the records and does only what is missing; a build of
-anything else is refused. The root ``zarr.json`` is written last, so an unfinished store is no Zarr group that anything
-could read.
+``OUT.zarr/.build/`` holds a lock (on a local disk), the fingerprint of what is being built, the layout of its shards,
+and a record for every finished one. A second run of the same build finds the records and does only what is missing; a
+build of anything else is refused. The root ``zarr.json`` is written last, so an unfinished store is no Zarr group that
+anything could read.
 
 Nothing is ever removed but what a build of this project made: a folder counts as such by its root metadata or by
 its journal's state, and only the names that builds use are cleared.
@@ -11,24 +11,22 @@ its journal's state, and only the names that builds use are cleared.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import shutil
-from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from freqcache.errors import BuildError, StoreError
 from freqcache.sources import SPLITS
 from freqcache.store.attributes import read_attributes
-from freqcache.store.durable import sync_folder
-from freqcache.store.places import LocalPlace
+from freqcache.store.durable import PARTIAL
+from freqcache.store.targets import Lock, Target
+from freqcache_formats.canonical import ROOT_DOCUMENT
 from freqcache_formats.layout import HOT
 
 _FOLDER: Final = ".build"
 _FORMAT: Final = "freqcache-build"
-_ROOT: Final = "zarr.json"
+_LOCK: Final = "lock"
+_STATE: Final = "state.json"
 
 
 class Journal:
@@ -36,7 +34,7 @@ class Journal:
 
     Parameters
     ----------
-    store : Path
+    store : Target
         Where the store will stand.
     fingerprint : str
         Of the source and the options, from :func:`freqcache.building.plan.fingerprint`.
@@ -50,21 +48,24 @@ class Journal:
     ------
     BuildError
         On entering, if something stands there that this build must not touch, or another build holds the lock.
+
+    Notes
+    -----
+    Object stores have no locks. Two runs of one build that write to a URL at the same time write the same bytes; two
+    different builds are told apart by the state that the first has left.
     """
 
-    def __init__(self, store: Path, fingerprint: str, *, overwrite: bool, splits: tuple[str, ...] = ()) -> None:
+    def __init__(self, store: Target, fingerprint: str, *, overwrite: bool, splits: tuple[str, ...] = ()) -> None:
         self.store = store
-        self.folder = store / _FOLDER
+        self._folder = store / _FOLDER
         self._fingerprint = fingerprint
         self._overwrite = overwrite
         self._splits = tuple(dict.fromkeys((*SPLITS, *splits)))
-        self._lock = -1
+        self._lock: Lock | None = None
 
     def __enter__(self) -> Self:
         try:
             self._check()
-            self.folder.mkdir(parents=True, exist_ok=True)
-            sync_folder(self.store.parent)
             self._acquire()
             self._clear_or_resume()
         except OSError as error:
@@ -81,9 +82,13 @@ class Journal:
     ) -> None:
         self._release()
 
-    def record(self, split: str, shard: int) -> Path:
-        """Return the path of a shard's record: it exists once the shard is done."""
-        return self.folder / f"{split}-{shard:06}.npz"
+    def record(self, split: str, shard: int) -> str:
+        """Return the key of a shard's record in the store: it exists once the shard is done."""
+        return f"{_FOLDER}/{split}-{shard:06}.npz"
+
+    def records(self) -> set[str]:
+        """Return the keys of the records that are there."""
+        return {f"{_FOLDER}/{name}" for name in self._folder.names() if name.endswith(".npz")}
 
     def keep_shards_of(self, layout: str) -> None:
         """Keep what earlier runs made of shards if they had the same layout, and clear it if they had another.
@@ -93,60 +98,55 @@ class Journal:
         layout : str
             From :func:`freqcache.building.plan.layout`. No shard may be made before it is told.
         """
-        if _state(self.folder, "layout") != layout:
+        if _state(self.store, "layout") != layout:
+            self._write_state()  # first: a worker of an earlier run that is still busy must see that it is too late
             self._clear()
             self._write_state(layout)
 
     def finish(self) -> None:
         """Remove the journal of a complete store."""
-        shutil.rmtree(self.folder)
-        sync_folder(self.store)
+        self._folder.remove(_STATE)  # first: a worker that is late must find no build to write for
+        self._folder.remove_all()
 
     def discard(self) -> None:
         """Remove what was built so far, as if the build had never begun."""
         self._clear()
-        shutil.rmtree(self.folder)
-        if not any(self.store.iterdir()):
-            self.store.rmdir()
+        self._folder.remove_all()
+        if not self.store.names():
+            self.store.remove_all()
 
     def _check(self) -> None:
         """Refuse what is not ours, and a complete store that nobody asked to replace."""
-        if not self._overwrite and self.store.is_dir() and _is_complete(self.store):
+        if not self._overwrite and self.store.standing() == "folder" and _is_complete(self.store):
             self._remove_leftovers()
         refuse_taken(self.store, overwrite=self._overwrite)
 
     def _remove_leftovers(self) -> None:
         """Remove the journal of a build that was killed between its last act, the root metadata, and this."""
-        ours = ("lock", "state.json", "state.json.partial")
-        if self.folder.is_dir() and all(p.name in ours or ".npz" in p.name for p in self.folder.iterdir()):
+        names = self._folder.names()
+        if names and all(name in {_LOCK, _STATE} or _is_partial_state(name) or ".npz" in name for name in names):
             self._acquire()
-            shutil.rmtree(self.folder)
+            self._folder.remove_all()
             self._release()
 
     def _write_state(self, layout: str | None = None) -> None:
-        partial = self.folder / "state.json.partial"
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump({"format": _FORMAT, "fingerprint": self._fingerprint, "layout": layout}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.folder / "state.json")
+        state = {"format": _FORMAT, "fingerprint": self._fingerprint, "layout": layout}
+        self._folder.write(_STATE, json.dumps(state).encode())
 
     def _acquire(self) -> None:
-        self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            # The kernel drops the lock with the process, however it dies: no stale lock can stay behind.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = self._folder.lock(_LOCK)
         except BlockingIOError:
             msg = f"{self.store}: another build is writing this store"
             raise BuildError(msg) from None
 
     def _release(self) -> None:
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _clear_or_resume(self) -> None:
-        before, complete = _state(self.folder), _is_complete(self.store)
+        before, complete = _state(self.store), _is_complete(self.store)
         if before == self._fingerprint and not complete:
             self._remove_partials()
             return
@@ -161,23 +161,36 @@ class Journal:
 
     def _remove_partials(self) -> None:
         """Remove the temporary files of runs that were killed: on a full disk, this run needs their place."""
-        folders = [self.store / split for split in self._splits if (self.store / split).is_dir()]
-        leftovers = [path for folder in folders for path in folder.rglob("*.partial")]
-        for path in (*leftovers, *self.store.glob("*.partial"), *self.folder.glob("*.npz.*.partial")):
-            path.unlink(missing_ok=True)  # a worker that has not yet noticed its parent's end may move it away
+        for folder in (self._folder, *(self.store / split for split in self._splits)):
+            folder.remove_partials()
+        self.store.remove_partials(ROOT_DOCUMENT)
 
     def _clear(self) -> None:
         """Remove what builds make but the state and the lock, and nothing else."""
-        (self.store / _ROOT).unlink(missing_ok=True)  # first: what is half removed must not look complete
+        self.store.remove(ROOT_DOCUMENT)  # first: what is half removed must not look complete
+        there = self.store.names()
         for split in self._splits:
-            if (self.store / split).is_dir():
-                shutil.rmtree(self.store / split)
-        _remove_hot_copy(self.store / HOT)
-        for leftover in (*self.store.glob("*.partial"), *self.folder.glob("*.npz*")):
-            leftover.unlink(missing_ok=True)
+            if split in there:
+                (self.store / split).remove_all()
+        if HOT in there:
+            _remove_hot_copy(self.store / HOT)
+        self.store.remove_partials(ROOT_DOCUMENT)
+        for name in self._folder.names():
+            if ".npz" in name:
+                self._folder.remove(name)
 
 
-def refuse_taken(store: Path, *, overwrite: bool) -> None:
+def present_fingerprint(store: Target) -> str | None:
+    """Return the fingerprint of the build that is going on in a store, None if none is; whoever builds."""
+    return _state(store)
+
+
+def present_layout(store: Target) -> str | None:
+    """Return the layout of the build that is going on in a store, None if there is none (yet); whoever builds."""
+    return _state(store, "layout")
+
+
+def refuse_taken(store: Target, *, overwrite: bool) -> None:
     """Refuse to build where something stands that no build made, or a complete store that nobody asked to replace.
 
     Raises
@@ -186,10 +199,11 @@ def refuse_taken(store: Path, *, overwrite: bool) -> None:
         If that is so.
     """
     try:
-        if not store.exists():
+        standing = store.standing()
+        if standing == "nothing":
             return
-        complete = store.is_dir() and _is_complete(store)
-        ours = complete or (store.is_dir() and (_is_begun(store) or _state(store / _FOLDER) is not None))
+        complete = standing == "folder" and _is_complete(store)
+        ours = complete or (standing == "folder" and (_is_begun(store) or _state(store) is not None))
     except OSError as error:
         msg = f"{store}: cannot be written: {error.strerror}"
         raise BuildError(msg) from error
@@ -201,41 +215,41 @@ def refuse_taken(store: Path, *, overwrite: bool) -> None:
         raise BuildError(msg)
 
 
-def _remove_hot_copy(hot: Path) -> None:
+def _remove_hot_copy(hot: Target) -> None:
     """Remove a hot copy, finished or not; what it is known by goes last, so that a rest of it is known as well."""
-    if not hot.is_dir() or not (_is_complete(hot) or _state(hot / _FOLDER) is not None or _is_begun(hot)):
+    if hot.standing() != "folder" or not (_is_complete(hot) or _state(hot) is not None or _is_begun(hot)):
         return
-    for path in [*hot.iterdir(), *(hot / _FOLDER).glob("*.npz*")]:
-        if path.name in {_ROOT, _FOLDER}:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    (hot / _ROOT).unlink(missing_ok=True)
-    shutil.rmtree(hot)
+    for key in hot.sizes():
+        if key != ROOT_DOCUMENT and not (key.startswith(f"{_FOLDER}/") and ".npz" not in key):
+            hot.remove(key)
+    hot.remove(ROOT_DOCUMENT)
+    hot.remove_all()
 
 
-def _is_begun(store: Path) -> bool:
+def _is_begun(store: Target) -> bool:
     """Whether nothing stands in a folder but what a build makes before its state, or removes after it."""
-    names = {path.name for path in store.iterdir()}
-    return names <= {_FOLDER} and {path.name for path in (store / _FOLDER).glob("*")} <= {"lock", "state.json.partial"}
+    names = (store / _FOLDER).names()
+    return store.names() <= {_FOLDER} and all(name == _LOCK or _is_partial_state(name) for name in names)
 
 
-def _is_complete(store: Path) -> bool:
+def _is_partial_state(name: str) -> bool:
+    return name.startswith(f"{_STATE}.") and name.endswith(PARTIAL)
+
+
+def _is_complete(store: Target) -> bool:
     """Whether a complete store, or a complete hot copy, stands there."""
     try:
-        read_attributes(LocalPlace(store))
+        read_attributes(store.place)
     except StoreError:
         return False
     return True
 
 
-def _state(journal: Path, key: str = "fingerprint") -> str | None:
-    """Return a word of the state in a journal's folder, None if there is none."""
+def _state(store: Target, key: str = "fingerprint") -> str | None:
+    """Return a word of the state in a store's journal, None if there is none."""
     try:
-        state = json.loads((journal / "state.json").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        state = json.loads((store / _FOLDER).read(_STATE))
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, json.JSONDecodeError):
         return None
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         return None

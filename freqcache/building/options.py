@@ -144,8 +144,8 @@ class BuildReport:
 
     Attributes
     ----------
-    path : Path
-        The store.
+    path : Path or str
+        The store; a string where it is a URL.
     splits : dict of str to int
         Samples in each split.
     n_classes : int
@@ -154,7 +154,7 @@ class BuildReport:
         Samples that were extracted, reduced and computed.
     failures : tuple of LedgerEntry
         Every file that failed or was kept in spite of damage, in the order of the listing.
-    ledger : Path or None
+    ledger : Path, str or None
         The file that lists them; None when there are none.
     ignored : int
         Files passed over: not named as images, or not in a class folder.
@@ -174,12 +174,12 @@ class BuildReport:
         Files read in this run.
     """
 
-    path: Path
+    path: Path | str
     splits: dict[str, int]
     n_classes: int
     origins: dict[str, int]
     failures: tuple[LedgerEntry, ...]
-    ledger: Path | None
+    ledger: Path | str | None
     ignored: int
     empty_folders: tuple[str, ...]
     saturated: int

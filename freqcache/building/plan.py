@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
 
 from freqcache import __version__
 from freqcache.building.form import StoreForm
 from freqcache.building.options import BuildOptions
+from freqcache.building.slots import Slot, SlotTable, paths_of
 from freqcache.errors import BuildError, CorruptImageError, SourceError
 from freqcache.extraction import ExtractionOptions, inspect
 from freqcache.sources import SourceFile, SourceReader, SourceTree
@@ -34,32 +39,7 @@ Scan = tuple[int, ...] | str
 """What a header says: the number of blocks of each component, or the reason why the file cannot become a sample."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Slot:
-    """One planned sample.
-
-    Attributes
-    ----------
-    path : str
-        Of its source file, relative to the source.
-    label : int
-        Its class.
-    blocks : tuple of int
-        Blocks of each component that the sample will have (one or three).
-    file : SourceFile or None
-        What it is made of, in a build.
-    stored : (int, int) or None
-        Where a sample lies that is rewritten: number of its store among the inputs, and its slot there.
-    """
-
-    path: str
-    label: int
-    blocks: tuple[int, ...]
-    file: SourceFile | None = None
-    stored: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class SplitPlan:
     """The layout of one split.
 
@@ -67,8 +47,10 @@ class SplitPlan:
     ----------
     name : str
         The split.
-    groups : tuple of tuple of Slot
-        Row groups, in order; slots are numbered through them.
+    slots : SlotTable
+        In the order of the store.
+    starts : (groups + 1,) int64
+        The first slot of each row group, and the number of slots.
     arrays : dict of str to ArrayGeometry
         The coefficient arrays.
     groups_per_shard : int
@@ -76,23 +58,31 @@ class SplitPlan:
     """
 
     name: str
-    groups: tuple[tuple[Slot, ...], ...]
+    slots: SlotTable
+    starts: npt.NDArray[np.int64]
     arrays: dict[str, ArrayGeometry]
     groups_per_shard: int
 
     @property
     def n_slots(self) -> int:
         """Slots of the split."""
-        return sum(map(len, self.groups))
+        return len(self.slots)
 
     @property
     def n_shards(self) -> int:
         """Shards of each array."""
-        return -(-len(self.groups) // self.groups_per_shard)
+        return -(-(len(self.starts) - 1) // self.groups_per_shard)
+
+    def shard_starts(self, shard: int) -> npt.NDArray[np.int64]:
+        """Return the first slot of each row group of one shard, and that of the next shard."""
+        return self.starts[shard * self.groups_per_shard : (shard + 1) * self.groups_per_shard + 1]
 
     def shard_groups(self, shard: int) -> tuple[tuple[Slot, ...], ...]:
-        """Return the row groups of one shard."""
-        return self.groups[shard * self.groups_per_shard : (shard + 1) * self.groups_per_shard]
+        """Return the row groups of one shard: its slots are made now, and kept by nobody else."""
+        starts = self.shard_starts(shard)
+        first = int(starts[0])
+        slots = tuple(self.slots[first : int(starts[-1])])
+        return tuple(slots[start:end] for start, end in pairwise((starts - first).tolist()))
 
 
 def scan_files(reader: SourceReader, files: Sequence[SourceFile], options: ExtractionOptions) -> list[Scan]:
@@ -123,16 +113,18 @@ def end_if_damaged(path: str, error: SourceError, options: ExtractionOptions) ->
         raise BuildError(msg) from error
 
 
-def plan_split(name: str, slots: Sequence[Slot], form: StoreForm, seed: int | None) -> SplitPlan:
-    """Arrange the slots of one split, shuffled by `seed`, or in their order if that is None."""
-    if seed is not None:
-        slots = sorted(slots, key=lambda slot: shuffle_key(slot.path, seed))
-    groups = tuple(_native_groups(slots) if form.grid is None else _fixed_groups(slots))
-    per_shard = max(1, min(len(groups), round(SHARD_SAMPLES * len(groups) / max(1, len(slots)))))
-    arrays = _native_arrays(groups, per_shard, form) if form.grid is None else _fixed_arrays(len(slots), form)
-    if form.grid is not None:
+def plan_split(name: str, slots: SlotTable, form: StoreForm) -> SplitPlan:
+    """Lay out the slots of one split, of which there is at least one."""
+    if form.grid is None:
+        starts, fullest = _native_groups(slots)
+        groups = len(starts) - 1
+        per_shard = max(1, min(groups, round(SHARD_SAMPLES * groups / len(slots))))
+        arrays = _native_arrays(groups, fullest, per_shard, form)
+    else:
+        starts = np.array([*range(0, len(slots), ROW_GROUP_SAMPLES), len(slots)], dtype=np.int64)
         per_shard = SHARD_SAMPLES // ROW_GROUP_SAMPLES
-    return SplitPlan(name=name, groups=groups, arrays=arrays, groups_per_shard=per_shard)
+        arrays = _fixed_arrays(len(slots), form)
+    return SplitPlan(name=name, slots=slots, starts=starts, arrays=arrays, groups_per_shard=per_shard)
 
 
 def fingerprint(tree: SourceTree, options: BuildOptions) -> str:
@@ -159,46 +151,45 @@ def layout(plans: Sequence[SplitPlan]) -> str:
     digest = hashlib.blake2b(__version__.encode(), digest_size=16)
     for plan in plans:
         digest.update(f"\n{plan.name} {plan.groups_per_shard} {plan.arrays}\n".encode())
-        for group in plan.groups:
-            for slot in group:
-                digest.update(f"{slot.path}\0{slot.blocks}\n".encode("utf-8", "surrogateescape"))
-            digest.update(b"\n")
+        ends = iter(plan.starts[1:].tolist())
+        end, number = next(ends), 0
+        for chunk in plan.slots.chunks():
+            rows = zip(paths_of(chunk), chunk.rows["blocks"].tolist(), chunk.rows["components"].tolist(), strict=True)
+            for path, blocks, components in rows:
+                digest.update(b"%b\0%b\n" % (path, str(tuple(blocks[:components])).encode()))
+                number += 1
+                if number == end:
+                    digest.update(b"\n")
+                    end = next(ends, 0)
     return digest.hexdigest()
 
 
-def shuffle_key(path: str, seed: int) -> bytes:
-    """Sorting by a keyed hash shuffles the same way on every platform and in every release of numpy."""
-    return hashlib.blake2b(path.encode("utf-8", "surrogateescape"), salt=seed.to_bytes(16, "little")).digest()
+def _native_groups(slots: SlotTable) -> tuple[npt.NDArray[np.int64], list[int]]:
+    """Group whole images up to the target number of luma blocks; a larger image makes a group of its own.
+
+    Returns the first slot of each group, and the number of slots; and the blocks of each component in the row group
+    that has most of them.
+    """
+    starts, fullest = [0], [0, 0, 0]
+    luma = cb = cr = number = 0
+    for chunk in slots.chunks():
+        for own in chunk.rows["blocks"].tolist():
+            if number > starts[-1] and luma + own[0] > ROW_GROUP_BLOCKS:
+                fullest = list(map(max, fullest, (luma, cb, cr)))
+                luma = cb = cr = 0
+                starts.append(number)
+            luma, cb, cr = luma + own[0], cb + own[1], cr + own[2]
+            number += 1
+    return np.array([*starts, number], dtype=np.int64), list(map(max, fullest, (luma, cb, cr)))
 
 
-def _native_groups(slots: Sequence[Slot]) -> Iterator[tuple[Slot, ...]]:
-    """Whole images up to the target number of luma blocks; a larger image makes a group of its own."""
-    group: list[Slot] = []
-    blocks = 0
-    for slot in slots:
-        if group and blocks + slot.blocks[0] > ROW_GROUP_BLOCKS:
-            yield tuple(group)
-            group, blocks = [], 0
-        group.append(slot)
-        blocks += slot.blocks[0]
-    if group:
-        yield tuple(group)
-
-
-def _fixed_groups(slots: Sequence[Slot]) -> Iterator[tuple[Slot, ...]]:
-    for start in range(0, len(slots), ROW_GROUP_SAMPLES):
-        yield tuple(slots[start : start + ROW_GROUP_SAMPLES])
-
-
-def _native_arrays(groups: Sequence[Sequence[Slot]], per_shard: int, form: StoreForm) -> dict[str, ArrayGeometry]:
+def _native_arrays(n_groups: int, fullest: Sequence[int], per_shard: int, form: StoreForm) -> dict[str, ArrayGeometry]:
     """Columns whose chunks are as long as the fullest row group needs, for each component by itself."""
     arrays = {}
     for name, rows in form.rows.items():
-        component = COLUMNS.index(name)
-        fullest = max(sum(sum(slot.blocks[component : component + 1]) for slot in group) for group in groups)
-        length = max(1, -(-fullest // BIT_SHUFFLE_UNIT)) * BIT_SHUFFLE_UNIT
+        length = max(1, -(-fullest[COLUMNS.index(name)] // BIT_SHUFFLE_UNIT)) * BIT_SHUFFLE_UNIT
         arrays[name] = ArrayGeometry(
-            shape=(len(rows), length * len(groups)),
+            shape=(len(rows), length * n_groups),
             chunk=(1, length),
             shard=(len(rows), length * per_shard),
             dtype=form.dtype,

@@ -1,8 +1,8 @@
 """Runs a build: list, scan headers, lay out, make shards, finish.
 
-The shards are made by worker processes, or in this process with one worker. Whatever ends a build early (an error,
-Ctrl-C, a killed worker, a full disk) leaves the finished shards and their records behind, and the same call goes on
-from there.
+Headers are scanned and shards made by the workers of an engine (:mod:`freqcache.engines`). Whatever ends a build early
+(an error, Ctrl-C, a killed worker, a full disk) leaves the finished shards and their records behind, and the same call
+goes on from there.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import Final
-
-import numpy as np
+from typing import Any, Final
 
 from freqcache import __version__
 from freqcache.building.files import FileSource
 from freqcache.building.finish import write_root, write_split
 from freqcache.building.form import StoreForm
+from freqcache.building.gathering import gather
+from freqcache.building.headers import in_listing_order, plan_splits
 from freqcache.building.journal import Journal, refuse_taken
 from freqcache.building.ledger import write_ledger
-from freqcache.building.making import Shards, check_workers, make_shards, resumable
+from freqcache.building.making import Shards, make_shards, resumable
 from freqcache.building.options import BuildOptions, BuildReport, LedgerEntry
-from freqcache.building.placing import keep_apart, place_of
-from freqcache.building.plan import Scan, Slot, SplitPlan, fingerprint, plan_split, scan_files
+from freqcache.building.placing import keep_apart, target_of
+from freqcache.building.plan import SplitPlan, fingerprint
+from freqcache.building.sharing import check_sharing, from_anywhere
+from freqcache.engines import Engine, abandoned_early, engine_of
 from freqcache.errors import NoSamplesError
 from freqcache.interruption import GOES_ON, going_on
-from freqcache.progress import progress
-from freqcache.sources import Item, SourceFile, SourceReader, SourceTree, list_source
+from freqcache.sources import Item, SourceTree, list_source
 from freqcache.sources.items import spool_items
 from freqcache.sources.spool import Spool, spooled
-from freqcache.workers import Pool
+from freqcache.store.targets import Target
 from freqcache_formats.layout import Origin
 
-_SCAN_BATCH: Final = 64
 _WHY_NOT_INSIDE: Final = "a store there would be taken for a class"
 
 _log = logging.getLogger("freqcache")
@@ -48,8 +48,10 @@ def build(
     options: BuildOptions | None = None,
     *,
     workers: int | None = None,
+    engine: Engine | Executor | None = None,
     overwrite: bool = False,
     quiet: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> BuildReport:
     """Build a cache from images.
 
@@ -59,16 +61,22 @@ def build(
         A folder of class folders, or of train/ and val/ (test/) with class folders; a manifest, WebDataset tars,
         Parquet files, or a dataset that ``save_to_disk`` wrote. Or items, which are consumed once and copied beside the
         store while the build lasts.
-    out : path
+    out : path or URL
         The store to make. An unfinished build of the same files with the same options is finished.
     options : BuildOptions, optional
         What decides the bytes of the store.
     workers : int, optional
         Processes; all cores by default. 1 works in this process. The bytes do not depend on it.
+    engine : Engine or Executor, optional
+        What does the work instead of processes of this machine: a :class:`freqcache.engines.DaskEngine`, or any
+        executor with the ``submit`` of concurrent.futures. Its workers must see the source and the store by the same
+        paths.
     overwrite : bool
         Replace a store that stands at `out`.
     quiet : bool
         Show no progress.
+    storage_options : mapping, optional
+        For a URL: passed to fsspec. Where there is none, its configuration and its environment decide.
 
     Returns
     -------
@@ -81,18 +89,20 @@ def build(
         If the build cannot start or finish; nothing half-made can be taken for a store.
     """
     options = options or BuildOptions()
-    workers = check_workers(workers)
     clock = _Clock()
-    out = place_of(out)
-    with Spool(out) as spool:
+    if engine is not None:
+        out = from_anywhere(out)
+        source = from_anywhere(source) if isinstance(source, (str, os.PathLike)) else source
+    target = target_of(out, storage_options)
+    with engine_of(engine, workers, target) as ready, Spool(target.scratch) as spool:
         if isinstance(source, (str, os.PathLike)):
-            tree = list_source(source)
-            keep_apart(out, tree.root, _WHY_NOT_INSIDE)
+            tree = list_source(source, scratch=target.scratch.parent)
+            keep_apart(target, tree.root, _WHY_NOT_INSIDE)
         else:
-            refuse_taken(out, overwrite=overwrite)  # before hours of spooling
+            refuse_taken(target, overwrite=overwrite)  # before hours of spooling
             tree = spool_items(source, spool, quiet=quiet)
         clock.ends("listing")
-        return _build(tree, out, options, spool, clock, workers=workers, overwrite=overwrite, quiet=quiet)
+        return _build(tree, target, options, spool, clock, ready, overwrite=overwrite, quiet=quiet)
 
 
 def build_tree(
@@ -101,16 +111,18 @@ def build_tree(
     options: BuildOptions | None = None,
     *,
     workers: int | None = None,
+    engine: Engine | Executor | None = None,
     overwrite: bool = False,
     quiet: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> BuildReport:
     """Build a cache from files that are listed already: all of a source, or some of it.
 
     Parameters
     ----------
     tree : SourceTree
-        The files, and what reads them.
-    out, options, workers, overwrite, quiet
+        The files, and what reads them; with an engine, its root must be absolute.
+    out, options, workers, engine, overwrite, quiet, storage_options
         As for :func:`build`.
 
     Raises
@@ -120,44 +132,43 @@ def build_tree(
     BuildError
         If the build cannot start or finish; nothing half-made can be taken for a store.
     """
-    workers = check_workers(workers)
     clock = _Clock()
-    out = place_of(out)
-    keep_apart(out, tree.root, _WHY_NOT_INSIDE)
-    with Spool(out) as spool:
-        return _build(
-            tree, out, options or BuildOptions(), spool, clock, workers=workers, overwrite=overwrite, quiet=quiet
-        )
+    target = target_of(out if engine is None else from_anywhere(out), storage_options)
+    keep_apart(target, tree.root, _WHY_NOT_INSIDE)
+    with engine_of(engine, workers, target) as ready, Spool(target.scratch) as spool:
+        return _build(tree, target, options or BuildOptions(), spool, clock, ready, overwrite=overwrite, quiet=quiet)
 
 
 def _build(
     tree: SourceTree,
-    out: Path,
+    out: Target,
     options: BuildOptions,
     spool: Spool,
     clock: _Clock,
+    engine: Engine,
     *,
-    workers: int,
     overwrite: bool,
     quiet: bool,
 ) -> BuildReport:
+    identity = fingerprint(tree, options)
     with (
         going_on(GOES_ON),
-        Journal(out, fingerprint(tree, options), overwrite=overwrite) as journal,
-        Pool(workers) as pool,
+        Journal(out, identity, overwrite=overwrite) as journal,
+        abandoned_early(engine),
         resumable(out),
     ):
         if tree.sequential:
             tree = spooled(tree, spool, quiet=quiet)
-        form = StoreForm.of_build(options)
-        plans, refused = _plan(tree, options, form, pool, quiet)
+        check_sharing(engine, journal.store, identity, tree)
+        form, scratch = StoreForm.of_build(options), spool.path.parent
+        plans, refused = plan_splits(tree, options, form, engine, scratch=scratch, quiet=quiet)
         if not plans:
             raise _nothing_left(journal, refused, tree)
         clock.ends("headers")
         samples = FileSource(reader=tree.reader, options=options)
-        shards = make_shards(journal, pool, plans, samples, form, "building", quiet=quiet)
+        shards = make_shards(journal, engine, plans, samples, form, "building", quiet=quiet)
         clock.ends("shards")
-        return _finish(journal, tree, plans, shards, refused, options, clock)
+        return _finish(journal, tree, plans, shards, refused, options, clock, scratch)
 
 
 class _Clock:
@@ -178,38 +189,6 @@ class _Clock:
         return self._last - self._began
 
 
-def _plan(
-    tree: SourceTree, options: BuildOptions, form: StoreForm, pool: Pool, quiet: bool
-) -> tuple[list[SplitPlan], list[LedgerEntry]]:
-    """Read every header; return the plans of the splits, and the files refused already."""
-    files = [(split, file) for split, listed in tree.splits.items() for file in listed]
-    batches = [range(start, min(start + _SCAN_BATCH, len(files))) for start in range(0, len(files), _SCAN_BATCH)]
-    entries = [[files[i][1] for i in batch] for batch in batches]
-    scans: dict[int, Scan] = {}
-    with progress(len(files), "reading headers", quiet=quiet) as bar:
-        numbered = list(enumerate(entries))
-        for number, results in pool.run(partial(_scan, tree.reader, options), numbered):
-            scans.update(zip(batches[number], results, strict=True))
-            bar.update(len(results))
-    slots: dict[str, list[Slot]] = {split: [] for split in tree.splits}
-    refused = []
-    for i, (split, file) in enumerate(files):
-        scan = scans[i]
-        if isinstance(scan, str):
-            refused.append(LedgerEntry(path=file.path, split=split, reason=scan))
-        else:
-            slots[split].append(Slot(path=file.path, label=file.label, blocks=scan, file=file))
-    seed = options.seed if options.shuffle else None
-    return [plan_split(split, planned, form, seed) for split, planned in slots.items() if planned], refused
-
-
-def _scan(
-    reader: SourceReader, options: BuildOptions, batch: tuple[int, Sequence[SourceFile]]
-) -> tuple[int, list[Scan]]:
-    number, files = batch
-    return number, scan_files(reader, files, options.per_sample)
-
-
 def _finish(
     journal: Journal,
     tree: SourceTree,
@@ -218,42 +197,38 @@ def _finish(
     refused: Iterable[LedgerEntry],
     options: BuildOptions,
     clock: _Clock,
+    scratch: Path,
 ) -> BuildReport:
     """Write what the shards do not hold, and report."""
-    records = shards.records()
-    every = [record for of_split in records.values() for record in of_split]
-    failures = [*refused, *(entry for record in every for entry in record.failures)]
-    origins = np.concatenate([record.samples["origin"] for record in every])
-    if np.all(origins == Origin.ABSENT):
+    gathered = {plan.name: gather(shards.records(plan), shards.form, scratch) for plan in plans}
+    every = gathered.values()
+    failures = [*refused, *(entry for split in every for entry in split.failures)]
+    if not any(split.n_samples for split in every):
         raise _nothing_left(journal, failures, tree)
-    digests, samples = {}, {}
-    for plan in plans:
-        mine = records[plan.name]
-        samples[plan.name] = sum(int(np.count_nonzero(r.samples["origin"] != Origin.ABSENT)) for r in mine)
-        digests[plan.name] = write_split(journal.store, plan, mine, shards.form)
-    failures = _in_listing_order(failures, tree)
+    digests = {plan.name: write_split(journal.store, plan, gathered[plan.name], shards.form) for plan in plans}
+    failures = in_listing_order(failures, tree)
     ledger = write_ledger(journal.store, failures)
     write_root(journal.store, digests, tree.classes, shards.form, options.to_dict(), f"freqcache {__version__}")
     journal.finish()
-    of_files = np.concatenate([record.samples["source_bytes"] for record in every])
-    bytes_in = int(of_files[origins != Origin.ABSENT].sum())
     clock.ends("finish")
     for entry in failures:
         _log.info("%s %s: %s", "kept" if entry.kept else "left out", entry.path, entry.reason)
     for stage, seconds in clock.stages.items():
         _log.info("%s took %.2f s", stage, seconds)
     return BuildReport(
-        path=journal.store,
-        splits=samples,
+        path=journal.store.location,
+        splits={name: split.n_samples for name, split in gathered.items()},
         n_classes=len(tree.classes),
-        origins={o.name.lower(): int(np.count_nonzero(origins == o)) for o in Origin if o is not Origin.ABSENT},
+        origins={
+            o.name.lower(): sum(int(split.origins[o]) for split in every) for o in Origin if o is not Origin.ABSENT
+        },
         failures=tuple(failures),
         ledger=ledger,
         ignored=tree.ignored,
         empty_folders=tree.empty_folders,
-        saturated=sum(record.saturated for record in every),
-        bytes_in=bytes_in,
-        bytes_out=sum(path.stat().st_size for path in journal.store.rglob("*") if path.is_file()),
+        saturated=sum(split.saturated for split in every),
+        bytes_in=sum(split.bytes_in for split in every),
+        bytes_out=sum(journal.store.sizes().values()),
         seconds=clock.total,
         stages=clock.stages,
         n_resumed=shards.n_resumed,
@@ -263,7 +238,7 @@ def _finish(
 
 def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: SourceTree) -> NoSamplesError:
     """Clear away a build in which every file failed, and return the error that says so."""
-    failures = _in_listing_order(failures, tree)
+    failures = in_listing_order(failures, tree)
     ledger = write_ledger(journal.store, failures)
     journal.discard()
     first = failures[0]
@@ -271,8 +246,3 @@ def _nothing_left(journal: Journal, failures: Sequence[LedgerEntry], tree: Sourc
         f"{tree.root}: none of its {tree.n_files} files could be used; the first: {first.path}: {first.reason} "
         f"(all of them: {ledger})"
     )
-
-
-def _in_listing_order(failures: Iterable[LedgerEntry], tree: SourceTree) -> list[LedgerEntry]:
-    order = {file.path: i for i, file in enumerate(file for files in tree.splits.values() for file in files)}
-    return sorted(failures, key=lambda entry: order[entry.path])

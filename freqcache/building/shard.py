@@ -14,20 +14,22 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
+from socket import gethostname
 from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from freqcache.building.form import StoreForm
+from freqcache.building.journal import present_layout
 from freqcache.building.options import LedgerEntry
-from freqcache.building.plan import Slot
+from freqcache.building.slots import Slot
+from freqcache.errors import BuildError
 from freqcache.statistics import Accumulator
 from freqcache.store.columns import ArrayGeometry
-from freqcache.store.durable import write_durably
 from freqcache.store.encoding import ChunkEncoder
 from freqcache.store.shards import ShardWriter
+from freqcache.store.targets import Target
 from freqcache_formats.layout import (
     COEFFICIENTS,
     COLUMNS,
@@ -84,10 +86,10 @@ class ShardTask:
     ----------
     source : SampleSource
         Gives the samples.
-    store : Path
+    store : Target
         Under construction.
-    record : Path
-        Where the record goes.
+    record : str
+        Key of the record in it.
     split : str
         The split.
     number : int
@@ -98,21 +100,29 @@ class ShardTask:
         The split's coefficient arrays.
     form : StoreForm
         What they are like.
+    layout : str
+        Digest of the layout that the shard belongs to; empty where none is written.
     """
 
     source: SampleSource
-    store: Path
-    record: Path
+    store: Target
+    record: str
     split: str
     number: int
     groups: tuple[tuple[Slot, ...], ...]
     arrays: dict[str, ArrayGeometry]
     form: StoreForm
+    layout: str = ""
 
     @property
     def n_slots(self) -> int:
         """Slots of the shard."""
         return sum(map(len, self.groups))
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Keys of the shard's files in the store, by coefficient array."""
+        return {name: f"{self.split}/{name}/{array.shard_key(self.number)}" for name, array in self.arrays.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +142,8 @@ class ShardRecord:
         Files that failed, or were kept damaged.
     saturated : int
         Values that an int8 cache had to clip.
+    layout : str
+        Digest of the layout that the shard belongs to.
     """
 
     samples: dict[str, npt.NDArray[Any]]
@@ -139,19 +151,24 @@ class ShardRecord:
     files: dict[str, npt.NDArray[Any]]
     failures: tuple[LedgerEntry, ...]
     saturated: int
+    layout: str = ""
 
-    def write(self, path: Path) -> None:
-        """Write the record durably: its presence means that the shard is done."""
-        words = {"failures": [entry.to_dict() for entry in self.failures], "saturated": self.saturated}
+    def write(self, store: Target, key: str) -> None:
+        """Write the record, which lasts: its presence means that the shard is done."""
+        words = {
+            "failures": [entry.to_dict() for entry in self.failures],
+            "saturated": self.saturated,
+            "layout": self.layout,
+        }
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {f"sample_{name}": values for name, values in self.samples.items()} | self.files
         arrays["words"] = np.frombuffer(json.dumps(words).encode(), dtype=np.uint8)
         np.savez(buffer, statistics=self.statistics, **arrays)
         archive = buffer.getvalue()
-        write_durably(path, _digest(archive) + archive)
+        store.write(key, _digest(archive) + archive)
 
     @classmethod
-    def read(cls, path: Path) -> ShardRecord:
+    def read(cls, store: Target, key: str) -> ShardRecord:
         """Read a record that :meth:`write` made.
 
         Raises
@@ -161,10 +178,10 @@ class ShardRecord:
         ValueError
             If it is damaged.
         """
-        data = path.read_bytes()
+        data = store.read(key)
         digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
         if _digest(content) != digest:
-            msg = f"{path}: a damaged record"
+            msg = f"{store}/{key}: a damaged record"
             raise ValueError(msg)
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             words = json.loads(archive["words"].tobytes())
@@ -177,15 +194,18 @@ class ShardRecord:
                 files={name: archive[name] for name in SHARD_FILES},
                 failures=tuple(LedgerEntry(**entry) for entry in words["failures"]),
                 saturated=words["saturated"],
+                layout=words.get("layout", ""),
             )
 
 
 def is_done(task: ShardTask) -> bool:
-    """Whether an earlier run finished a shard: its record is sound, and its files are there with all their bytes."""
+    """Whether somebody has finished a shard: its record is sound, and its files are there with all their bytes."""
     try:
-        record = ShardRecord.read(task.record)
-        paths = (task.store / task.split / name / g.shard_key(task.number) for name, g in task.arrays.items())
-        return bool(np.array_equal([path.stat().st_size for path in paths], record.files["shard_bytes"]))
+        record = ShardRecord.read(task.store, task.record)
+        if record.layout != task.layout:
+            return False
+        sizes = [task.store.size(key) for key in task.files.values()]
+        return bool(np.array_equal(sizes, record.files["shard_bytes"]))
     except (OSError, ValueError):
         return False
 
@@ -197,18 +217,25 @@ def _digest(data: bytes) -> bytes:
 def build_shard(task: ShardTask) -> int:
     """Make one shard and its record; return the number of slots.
 
+    A shard that somebody else has finished meanwhile is left as it is: the worker of a client that was killed works on
+    for a while, and an engine gives a task to a second worker where the first one seems to be lost.
+
     Raises
     ------
     BuildError
-        If a file is damaged and the options say that this ends the build.
+        If a file is damaged and the options say that this ends the build, or the build that the shard belongs to is not
+        going on in the store, as far as this machine sees.
     StoreError
         If a store that is rewritten is damaged.
     OSError
         If the store cannot be written.
     """
+    _check_is_wanted(task)  # before a folder is made where the store is not
+    if is_done(task):
+        return task.n_slots
     writers = {
-        name: ShardWriter(task.store / task.split / name / geometry.shard_key(task.number), geometry.chunks_per_shard)
-        for name, geometry in task.arrays.items()
+        name: ShardWriter(task.store.create(key), task.arrays[name].chunks_per_shard)
+        for name, key in task.files.items()
     }
     shard = _Shard(task)
     encoder = ChunkEncoder(task.form.codec)
@@ -218,7 +245,14 @@ def build_shard(task: ShardTask) -> int:
             for name, buffer in shard.fill(group, islice(contents, len(slots))).items():
                 numbers = task.arrays[name].inner_index(group, np.arange(len(buffer)))
                 writers[name].append(numbers, *encoder.encode(buffer))
-        finished = [writer.finish() for writer in writers.values()]
+        finished = [writer.seal() for writer in writers.values()]
+        _check_is_wanted(task)
+        if is_done(task):
+            for writer in writers.values():
+                writer.abandon()
+            return task.n_slots
+        for writer in writers.values():
+            writer.place()
     except BaseException:
         for writer in writers.values():
             writer.abandon()
@@ -229,8 +263,18 @@ def build_shard(task: ShardTask) -> int:
         "shard_digest": np.stack(digests),
         "shard_bytes": np.array(sizes, dtype=np.int64),
     }
-    shard.record(files).write(task.record)
+    shard.record(files).write(task.store, task.record)
     return task.n_slots
+
+
+def _check_is_wanted(task: ShardTask) -> None:
+    """Refuse a shard whose build has ended, has been replaced, or lies where this machine does not see it."""
+    if task.layout and present_layout(task.store) != task.layout:
+        msg = (
+            f"{task.store}: the build of shard {task.number} of {task.split} is not going on there, as {gethostname()} "
+            "sees it: it has ended, another one has replaced it, or this machine does not share the folder"
+        )
+        raise BuildError(msg)
 
 
 class _Shard:
@@ -286,6 +330,7 @@ class _Shard:
             files=files,
             failures=tuple(self._failures),
             saturated=self._saturated,
+            layout=self._task.layout,
         )
 
     def _new_buffers(self) -> Buffers:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from freqcache.building.ledger import ledger_owner
 from freqcache.errors import FormatError, StoreError
 from freqcache.inspection.ledger import LedgerReport, read_ledger
 from freqcache.inspection.report import HotCopyReport, SplitReport, StoreReport
@@ -127,6 +128,5 @@ def _hot_report(local: Path, store_id: str) -> HotCopyReport | None:
 
 
 def _ledger(path: str | Path | ZarrStore) -> LedgerReport | None:
-    if isinstance(path, str | Path) and "://" not in str(path):
-        return read_ledger(Path(path).absolute())
-    return None
+    owner = ledger_owner(path) if isinstance(path, str | Path) else None
+    return None if owner is None else read_ledger(owner)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from freqcache.building.ledger import ledger_path
+from freqcache.building.ledger import ledger_name
 from freqcache.building.ledger import read_ledger as read_entries
 from freqcache.errors import StoreError
+from freqcache.store.targets import Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class LedgerReport:
         return {"path": self.path, "entries": self.entries, "kept": self.kept, "reasons": reasons}
 
 
-def read_ledger(store: Path) -> LedgerReport | None:
+def read_ledger(store: Target) -> LedgerReport | None:
     """Return what the ledger beside a store lists; None where there is none.
 
     Raises
@@ -47,7 +47,7 @@ def read_ledger(store: Path) -> LedgerReport | None:
     StoreError
         If it cannot be read.
     """
-    path = ledger_path(store)
+    path = store.parent / ledger_name(store)
     reasons: Counter[str] = Counter()
     kept = 0
     try:

@@ -23,6 +23,7 @@ from freqcache.planning.memory import forget_peak, peak
 from freqcache.sources import SourceFile, SourceReader, SourceTree
 from freqcache.sources.tree import UNSPLIT
 from freqcache.store import FixedSplit, NativeSplit, open_store
+from freqcache.store.targets import LocalTarget
 from freqcache_formats.channels import N_CHANNELS
 from freqcache_formats.layout import (
     COEFFICIENTS,
@@ -168,7 +169,7 @@ def measure(task: MeasureTask) -> Measured | tuple[str, ...]:
     try:
         report = build_tree(tree, task.out, task.options, workers=1, quiet=True)
     except NoSamplesError:
-        return tuple(entry.reason for entry in read_ledger(task.out))
+        return tuple(entry.reason for entry in read_ledger(LocalTarget(task.out)))
     most = peak()
     ended = time.perf_counter() - report.stages["finish"]
     measured = _measured(task, report, watch.times, ended, most)

@@ -18,8 +18,8 @@ from typing import Final
 import numpy as np
 
 from freqcache.building import BuildOptions
-from freqcache.building.making import check_workers
 from freqcache.building.plan import scan_files
+from freqcache.engines import check_workers
 from freqcache.errors import BuildError, NoSamplesError, SourceError
 from freqcache.extraction import ExtractionOptions
 from freqcache.planning.concluding import Costs, conclude, describe
@@ -109,7 +109,7 @@ def plan(
         raise BuildError(msg)
     tree = list_source(source)
     listing = time.perf_counter() - began
-    files = [file for entries in tree.splits.values() for file in entries]
+    files = tree.files
     population = Population.of(files)
     options = tuple(options) or default_options()
     folder = _temporary_folder(temporary)

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from freqcache.sources import SourceFile, SourceTree
+from freqcache.sources.folder import suffix_of
 from freqcache.sources.tree import UNSPLIT
 
 _JPEG: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
@@ -47,15 +47,15 @@ class Population:
     @classmethod
     def of(cls, files: Sequence[SourceFile]) -> Population:
         """Return the population of a listing."""
-        endings = [PurePosixPath(file.path).suffix.lower() for file in files]
-        kinds = ["jpeg" if ending in _JPEG else ending.removeprefix(".") or "none" for ending in endings]
-        names = sorted(set(kinds))
-        number = {name: i for i, name in enumerate(names)}
-        return cls(
-            sizes=np.array([file.size for file in files], dtype=np.float64),
-            kinds=np.array([number[kind] for kind in kinds], dtype=np.intp),
-            names=tuple(names),
-        )
+        sizes, kinds = np.empty(len(files)), np.empty(len(files), dtype=np.intp)
+        found: dict[str, int] = {}  # by kind, in the order in which they come
+        for i, file in enumerate(files):
+            ending = suffix_of(file.path).lower()
+            kind = "jpeg" if ending in _JPEG else ending.removeprefix(".") or "none"
+            sizes[i], kinds[i] = file.size, found.setdefault(kind, len(found))
+        names = sorted(found)
+        place = np.argsort(np.argsort(np.array(list(found)))) if found else np.zeros(0, dtype=np.intp)
+        return cls(sizes=sizes, kinds=place[kinds], names=tuple(names))
 
     def __len__(self) -> int:
         return len(self.sizes)

@@ -7,7 +7,9 @@ Credentials, endpoints and regions are fsspec's business: its configuration file
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from freqcache.remote.retrying import ATTEMPTS, ATTEMPTS_MORE, ShortReadError, is_transient, retrying
@@ -17,7 +19,9 @@ Range = tuple[str, int, int]
 """Name, first byte, length."""
 
 EXTRAS: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
-"""Packages that fsspec needs for a protocol, where it names only a module. They try again by themselves."""
+"""Packages that fsspec needs for an object store's protocol, where it names only a module.
+
+They try again by themselves. An object is put in its place whole, and in folders that need not exist."""
 
 
 def is_url(location: object) -> bool:
@@ -39,6 +43,8 @@ class RemoteFiles:
     ----------
     bytes_read, requests : int
         What this process has asked of the store through this object: bytes received, and requests for content.
+    is_object_store : bool
+        Whether what is written stands in its place whole, and in folders that need not exist.
 
     Raises
     ------
@@ -50,8 +56,10 @@ class RemoteFiles:
 
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
         self.url = url.rstrip("/") if not url.endswith("://") else url
-        self._options = dict(storage_options or {})
-        self._attempts = ATTEMPTS_MORE if self.url.partition("://")[0] in EXTRAS else ATTEMPTS
+        # Other processes write too: a listing that is kept hides what they have made since.
+        self._options = {"use_listings_cache": False} | dict(storage_options or {})
+        self.is_object_store = self.url.partition("://")[0] in EXTRAS
+        self._attempts = ATTEMPTS_MORE if self.is_object_store else ATTEMPTS
         self.bytes_read = self.requests = 0
         self._owner = -1
         self._connect()
@@ -140,3 +148,82 @@ class RemoteFiles:
     def exists(self, name: str) -> bool:
         """Whether there is a file or a folder of that name."""
         return bool(retrying(lambda: self._connect()[0].exists(self._path(name)), attempts=self._attempts))
+
+    def is_folder(self, name: str) -> bool:
+        """Whether there is a folder of that name, with files or, where that can be, without."""
+        return bool(retrying(lambda: self._connect()[0].isdir(self._path(name)), attempts=self._attempts))
+
+    @property
+    def parent(self) -> RemoteFiles:
+        """The files of the folder that this URL lies in."""
+        protocol, _, path = self.url.partition("://")
+        return RemoteFiles(f"{protocol}://{path.rpartition('/')[0]}", self._options)
+
+    def names(self, folder: str) -> set[str]:
+        """Return the names of files and folders in a folder; none where there is none."""
+
+        def attempt() -> set[str]:
+            system, path = self._connect()[0], self._path(folder)
+            try:
+                found = system.ls(path, detail=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return set()
+            # The folder itself may be listed: an object of that name, or one that stands for an empty folder.
+            return {name.rstrip("/").rpartition("/")[2] for name in found if name.rstrip("/") != path.rstrip("/")}
+
+        return retrying(attempt, attempts=self._attempts)
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the names of all files below a folder, relative to it, and their bytes."""
+
+        def attempt() -> dict[str, int]:
+            system, path = self._connect()[0], self._path(folder).rstrip("/")
+            found = system.find(path, detail=True)
+            return {
+                name[len(path) + 1 :]: int(info["size"]) for name, info in found.items() if name.startswith(f"{path}/")
+            }
+
+        return retrying(attempt, attempts=self._attempts)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file with some content in its place; it stands there whole or not at all."""
+        self._put(name, lambda system, path: system.pipe_file(path, data))
+
+    def upload(self, name: str, local: str) -> None:
+        """Put a copy of a local file in its place; it stands there whole or not at all."""
+        self._put(name, lambda system, path: system.put_file(local, path))
+
+    def _put(self, name: str, put: Callable[[Any, str], object]) -> None:
+        def attempt() -> None:
+            system, path = self._connect()[0], self._path(name)
+            if self.is_object_store:
+                put(system, path)
+                return
+            system.makedirs(path.rpartition("/")[0], exist_ok=True)
+            partial = f"{path}.{uuid.uuid4().hex}.partial"
+            try:
+                put(system, partial)
+                system.mv(partial, path)
+            finally:
+                with suppress(FileNotFoundError):
+                    system.rm_file(partial)
+
+        retrying(attempt, attempts=self._attempts)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+
+        def attempt() -> None:
+            with suppress(FileNotFoundError):
+                self._connect()[0].rm_file(self._path(name))
+
+        retrying(attempt, attempts=self._attempts)
+
+    def remove_all(self, folder: str) -> None:
+        """Remove everything below a folder."""
+
+        def attempt() -> None:
+            with suppress(FileNotFoundError):
+                self._connect()[0].rm(self._path(folder), recursive=True)
+
+        retrying(attempt, attempts=self._attempts)

@@ -14,7 +14,6 @@ from freqcache.building.shard import ShardTask
 from freqcache.errors import BuildError, FormatError, StoreError
 from freqcache.rewriting.source import StoredSource, equal_values, open_once, windows
 from freqcache.store import FixedSplit, NativeSplit
-from freqcache.store.places import LocalPlace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +81,11 @@ def compare_shard(task: CompareTask) -> int:
 def _made(task: CompareTask) -> FixedSplit | NativeSplit:
     shard = task.shard
     form = FixedSplit if shard.form.grid is not None else NativeSplit
-    return form(LocalPlace(shard.store), shard.split, task.classes, shard.form.channels)
+    return form(shard.store.place, shard.split, task.classes, shard.form.channels)
 
 
 def _differs(task: CompareTask, reason: str) -> BuildError:
-    task.shard.record.unlink(missing_ok=True)
+    task.shard.store.remove(task.shard.record)
     return BuildError(
         f"{task.shard.store}: {reason}; the store is not finished, the same command writes the shard anew"
     )

@@ -72,11 +72,6 @@ class Input:
         return self.store.location
 
     @property
-    def folder(self) -> Path | None:
-        """Where it lies, if that is on this machine's disks."""
-        return None if "://" in self.where else Path(self.where)
-
-    @property
     def has_hot_copy(self) -> bool:
         """Whether there is a hot copy in it."""
         return isinstance(self.store.place, LocalPlace) and (self.store.place.path / HOT / "zarr.json").exists()

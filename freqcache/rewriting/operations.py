@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from freqcache.building.options import MADE_FROM
-from freqcache.building.plan import Slot
+from freqcache.building.slots import Slot
 from freqcache.errors import BuildError, StoreError
 from freqcache.rewriting.inputs import Input, StoredSample, differences
 from freqcache.rewriting.report import RewriteReport

@@ -14,8 +14,8 @@ class RewriteReport:
 
     Attributes
     ----------
-    path : Path
-        The new store.
+    path : Path or str
+        The new store, a string where it is a URL.
     id : str
         Its id; that of its source where nothing but the compression could have changed, and did not.
     splits : dict of str to int
@@ -40,7 +40,7 @@ class RewriteReport:
         What a user should know, a sentence each.
     """
 
-    path: Path
+    path: Path | str
     id: str
     splits: dict[str, int]
     classes: tuple[str, ...]

@@ -17,10 +17,13 @@ from typing import Any
 from freqcache import __version__
 from freqcache.building.finish import write_root, write_split
 from freqcache.building.form import StoreForm
+from freqcache.building.gathering import gather
 from freqcache.building.journal import Journal
-from freqcache.building.making import Shards, check_workers, make_shards, resumable
-from freqcache.building.placing import keep_apart, place_of
-from freqcache.building.plan import Slot, SplitPlan, plan_split
+from freqcache.building.making import Shards, make_shards, resumable
+from freqcache.building.placing import keep_apart, target_of
+from freqcache.building.plan import SplitPlan, plan_split
+from freqcache.building.slots import Slot, chunks_of, ordered
+from freqcache.engines import check_workers
 from freqcache.errors import BuildError
 from freqcache.interruption import GOES_ON, going_on
 from freqcache.progress import progress
@@ -29,7 +32,7 @@ from freqcache.rewriting.inputs import Input
 from freqcache.rewriting.report import RewriteReport
 from freqcache.rewriting.source import StoredSource, kept_open
 from freqcache.sources import SPLITS
-from freqcache.store import open_store
+from freqcache.store.targets import Target
 from freqcache.workers import Pool
 
 
@@ -88,13 +91,12 @@ def run_rewrite(
     StoreError
         If an input is damaged.
     """
-    workers = check_workers(workers)
     began = time.perf_counter()
-    out = place_of(out)
+    target = target_of(out)
+    workers = check_workers(workers, target)
     for source in rewrite.inputs:
-        if source.folder is not None:
-            keep_apart(out, source.folder, "stores do not hold stores")
-    plans = [plan_split(name, slots, rewrite.form, rewrite.seed) for name, slots in rewrite.slots.items()]
+        keep_apart(target, source.where, "stores do not hold stores")
+    plans = list(_plans(rewrite, target.scratch.parent))
     samples = StoredSource(
         locations=tuple(source.where for source in rewrite.inputs),
         ids=tuple(source.store.id for source in rewrite.inputs),
@@ -102,46 +104,67 @@ def run_rewrite(
     )
     with (
         going_on(GOES_ON),
-        Journal(out, rewrite.fingerprint(), overwrite=overwrite, splits=tuple(rewrite.slots)) as journal,
+        Journal(target, rewrite.fingerprint(), overwrite=overwrite, splits=tuple(rewrite.slots)) as journal,
         Pool(workers) as pool,
-        resumable(out),
+        resumable(target),
         kept_open(samples.run),
     ):
         shards = make_shards(journal, pool, plans, samples, rewrite.form, "rewriting", quiet=quiet)
-        records = shards.records()
-        digests = {plan.name: write_split(journal.store, plan, records[plan.name], rewrite.form) for plan in plans}
-        compared = _compare(shards, samples, rewrite.classes, pool, quiet)
+        digests, bytes_out = {}, 0
+        for plan in plans:
+            gathered = gather(shards.records(plan), rewrite.form, target.scratch.parent)
+            bytes_out += gathered.shard_bytes
+            digests[plan.name] = write_split(journal.store, plan, gathered, rewrite.form)
+        compared = _compare(shards, plans, samples, rewrite.classes, pool, quiet)
         if compared != sum(plan.n_slots for plan in plans):
             msg = f"{out}: {compared} samples were compared, expected {sum(plan.n_slots for plan in plans)}"
             raise BuildError(msg)
-        write_root(journal.store, digests, rewrite.classes, rewrite.form, rewrite.options, f"freqcache {__version__}")
+        made = write_root(
+            journal.store, digests, rewrite.classes, rewrite.form, rewrite.options, f"freqcache {__version__}"
+        )
         journal.finish()
-    bytes_out = sum(int(r.files["shard_bytes"].sum()) for of_split in records.values() for r in of_split)
-    return _report(rewrite, plans, shards, out, (compared, bytes_out, time.perf_counter() - began))
+    return _report(rewrite, plans, shards, (target, made), (compared, bytes_out, time.perf_counter() - began))
 
 
-def _compare(shards: Shards, source: StoredSource, classes: tuple[str, ...], pool: Pool, quiet: bool) -> int:
+def _plans(rewrite: Rewrite, scratch: Path) -> Iterator[SplitPlan]:
+    for name, slots in rewrite.slots.items():
+        yield plan_split(name, ordered(chunks_of(slots), len(slots), rewrite.seed, scratch), rewrite.form)
+
+
+def _compare(
+    shards: Shards,
+    plans: Sequence[SplitPlan],
+    source: StoredSource,
+    classes: tuple[str, ...],
+    pool: Pool,
+    quiet: bool,
+) -> int:
     """Compare every shard with its sources; return the number of samples."""
-    tasks = list(_compare_tasks(shards, source, classes))
+    tasks = _compare_tasks(shards, plans, source, classes)
     compared = 0
-    total = sum(task.shard.n_slots for task in tasks)
-    with progress(total, "comparing", quiet=quiet) as bar:
+    with progress(sum(plan.n_slots for plan in plans), "comparing", quiet=quiet) as bar:
         for count in pool.run(compare_shard, tasks):
             compared += count
             bar.update(count)
     return compared
 
 
-def _compare_tasks(shards: Shards, source: StoredSource, classes: tuple[str, ...]) -> Iterator[CompareTask]:
-    for tasks in shards.tasks.values():
+def _compare_tasks(
+    shards: Shards, plans: Sequence[SplitPlan], source: StoredSource, classes: tuple[str, ...]
+) -> Iterator[CompareTask]:
+    for plan in plans:
         first = 0
-        for task in tasks:
+        for task in shards.tasks(plan):
             yield CompareTask(shard=task, source=source, first=first, classes=classes)
             first += task.n_slots
 
 
 def _report(
-    rewrite: Rewrite, plans: Sequence[SplitPlan], shards: Shards, out: Path, numbers: tuple[int, int, float]
+    rewrite: Rewrite,
+    plans: Sequence[SplitPlan],
+    shards: Shards,
+    made: tuple[Target, str],
+    numbers: tuple[int, int, float],
 ) -> RewriteReport:
     compared, bytes_out, seconds = numbers
     split_names = [(source, name) for source in rewrite.inputs for name in rewrite.slots if name in source.store.splits]
@@ -151,8 +174,8 @@ def _report(
     if hot:
         notes.append(f"the hot copy of {', '.join(hot)} is not carried over; freqcache hot makes one of the new store")
     return RewriteReport(
-        path=out,
-        id=open_store(out).id,
+        path=made[0].location,
+        id=made[1],
         splits={plan.name: plan.n_slots for plan in plans},
         classes=rewrite.classes,
         channels=rewrite.form.channels,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from freqcache.building.plan import shuffle_key
+from freqcache.building.slots import shuffle_key
 from freqcache.errors import BuildError, StoreError
 from freqcache.rewriting.inputs import Input, StoredSample
 from freqcache.store.finding import find_slots

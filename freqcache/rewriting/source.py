@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache.building.form import StoreForm
-from freqcache.building.plan import Slot
 from freqcache.building.shard import ShardTask, SlotContent
+from freqcache.building.slots import Slot
 from freqcache.errors import StoreError
 from freqcache.store import FixedSplit, NativeSplit, open_store
 from freqcache_formats.layout import COEFFICIENTS, COLUMNS, NATIVE_SAMPLE_ARRAYS, SAMPLE_ARRAYS

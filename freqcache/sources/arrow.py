@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from freqcache.errors import BuildError
-from freqcache.sources.assembly import Entry, assemble, split_named
+from freqcache.sources.assembly import Entry, Listing, assemble, split_named
 from freqcache.sources.containers import Container, Containers
 from freqcache.sources.files import RangeReader, opened_container
 from freqcache.sources.huggingface import (
@@ -37,7 +37,7 @@ def is_saved_dataset(folder: Path) -> bool:
     return (folder / _SPLITS).is_file() or (folder / _STATE).is_file()
 
 
-def list_saved(folder: Path) -> SourceTree:
+def list_saved(folder: Path, scratch: Path | None = None) -> SourceTree:
     """List the rows of a saved dataset.
 
     Raises
@@ -47,7 +47,7 @@ def list_saved(folder: Path) -> SourceTree:
         images or labels in it.
     """
     containers = _containers(folder)
-    entries: dict[str, list[Entry]] = {}
+    listing = Listing(scratch)
     classes: tuple[str, ...] | None = None
     for number, container in enumerate(containers.found):
         path = folder / container.name
@@ -59,13 +59,13 @@ def list_saved(folder: Path) -> SourceTree:
                     stream = arrow.ipc.open_stream(content)
                     columns = find_columns(stream.schema, str(path))
                     classes = same_classes(classes, columns.classes, str(path), first=number == 0)
-                    listed = entries.setdefault(container.split, [])
-                    listed.extend(_entries(container, stream, columns, content))
+                    for entry in _entries(container, stream, columns, content):
+                        listing.add(container.split, entry)
             except UNREADABLE as error:
                 msg = f"{path}: is damaged, or no Arrow stream: {error}"
                 raise BuildError(msg) from error
     reader = RangeReader(root=folder)
-    return assemble(folder, reader, entries, classes=classes, identity=containers.identity)
+    return assemble(folder, reader, listing, classes=classes, identity=containers.identity)
 
 
 def _entries(container: Container, stream: Any, columns: Columns, content: Any) -> Iterator[Entry]:

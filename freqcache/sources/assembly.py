@@ -13,7 +13,8 @@ from typing import Final, NamedTuple
 
 from freqcache.errors import BuildError
 from freqcache.sources.names import check_class_names
-from freqcache.sources.tree import SPLIT_NAMES, SPLITS, SourceFile, SourceReader, SourceTree
+from freqcache.sources.table import FileTable
+from freqcache.sources.tree import SPLIT_NAMES, SPLITS, SourceReader, SourceTree
 
 _INTEGER: Final = re.compile(r"-?[0-9]+")
 
@@ -36,10 +37,68 @@ class Entry(NamedTuple):
     problem: str = ""
 
 
+class Listing:
+    """What was listed so far: a table of files for each split, and the names of their classes.
+
+    Labels can only be told when all names are known; until then a file has the number of its class in the order in
+    which classes came.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        For temporary files: see :class:`freqcache.scratch.Scratch`.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self._tables: dict[str, FileTable] = {}
+        self._numbers: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, entries: Mapping[str, Iterable[Entry]]) -> Listing:
+        """Return a listing of entries by split."""
+        listing = cls()
+        for split, listed in entries.items():
+            for entry in listed:
+                listing.add(split, entry)
+        return listing
+
+    @property
+    def splits(self) -> Sequence[str]:
+        """Splits that have an entry, in the order in which they came."""
+        return tuple(self._tables)
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The different names of classes."""
+        return self._numbers.keys()
+
+    def add(self, split: str, entry: Entry) -> None:
+        """Append an entry.
+
+        Raises
+        ------
+        BuildError
+            If a temporary file cannot be written.
+        """
+        number = -1 if entry.problem else self._numbers.setdefault(entry.name, len(self._numbers))
+        if split not in self._tables:
+            self._tables[split] = FileTable(self.folder)
+        place = (entry.container, entry.position)
+        self._tables[split].add(entry.path, number, entry.size, entry.mtime_ns, *place, entry.problem)
+
+    def finish(self, classes: Sequence[str]) -> dict[str, FileTable]:
+        """Return the files by split, in the order of splits, with labels that are places in `classes`."""
+        labels = {name: label for label, name in enumerate(classes)}
+        for table in self._tables.values():
+            table.relabel([labels[name] for name in self._numbers])
+        return {split: self._tables[split] for split in SPLITS if split in self._tables}
+
+
 def assemble(
     root: Path,
     reader: SourceReader,
-    entries: Mapping[str, Sequence[Entry]],
+    entries: Listing | Mapping[str, Iterable[Entry]],
     *,
     classes: Sequence[str] | None = None,
     ignored: int = 0,
@@ -52,7 +111,7 @@ def assemble(
     ----------
     root, reader, ignored, identity, sequential
         As in :class:`SourceTree`.
-    entries : dict of str to sequence of Entry
+    entries : Listing or dict of str to iterable of Entry
         Of each split, in order.
     classes : sequence of str, optional
         The names by label, where the source says them. Otherwise they are those of the entries, in
@@ -63,18 +122,18 @@ def assemble(
     BuildError
         If there is no entry, or the name of a class cannot be stored.
     """
-    if not any(entries.values()):
+    listing = entries if isinstance(entries, Listing) else Listing.of(entries)
+    if not listing.splits:
         msg = f"{root}: no images in it" + (f" ({ignored} files are none)" if ignored else "")
         raise BuildError(msg)
     if classes is None:
-        classes = class_order(entry.name for listed in entries.values() for entry in listed if not entry.problem)
+        classes = class_order(listing.names)
     check_class_names(classes, str(root))
-    labels = {name: label for label, name in enumerate(classes)}
     return SourceTree(
         root=root,
         reader=reader,
         classes=tuple(classes),
-        splits={s: tuple(_file(entry, labels) for entry in entries[s]) for s in SPLITS if entries.get(s)},
+        splits=listing.finish(classes),
         ignored=ignored,
         identity=identity,
         sequential=sequential,
@@ -97,15 +156,3 @@ def is_integer(name: str) -> bool:
 def split_named(word: str) -> str | None:
     """Return the split that a word means in manifests, in items and in names of files; None if it means none."""
     return SPLIT_NAMES.get(word.lower())
-
-
-def _file(entry: Entry, labels: Mapping[str, int]) -> SourceFile:
-    return SourceFile(
-        path=entry.path,
-        label=-1 if entry.problem else labels[entry.name],
-        size=entry.size,
-        mtime_ns=entry.mtime_ns,
-        container=entry.container,
-        position=entry.position,
-        problem=entry.problem,
-    )

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from freqcache.errors import BuildError
+from freqcache.sources.assembly import Entry, Listing
+from freqcache.sources.file import SourceFile
 from freqcache.sources.files import read_file
 from freqcache.sources.names import check_class_names
-from freqcache.sources.tree import SPLIT_NAMES, SPLITS, UNSPLIT, SourceFile, SourceTree
+from freqcache.sources.tree import SPLIT_NAMES, SPLITS, UNSPLIT, SourceTree
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
@@ -36,8 +38,15 @@ class FolderReader:
         return read_file(f"{self.root}/{file.path}", length)
 
 
-def list_folder(root: str | Path) -> SourceTree:
+def list_folder(root: str | Path, scratch: Path | None = None) -> SourceTree:
     """List the images below `root`.
+
+    Parameters
+    ----------
+    root : path
+        The folder.
+    scratch : Path, optional
+        For temporary files: see :func:`freqcache.sources.list_source`.
 
     Raises
     ------
@@ -56,45 +65,43 @@ def list_folder(root: str | Path) -> SourceTree:
         if not root.is_dir():
             msg = f"{root}: not a folder; expected one of class folders, or of train/ and val/ with class folders"
             raise BuildError(msg)
-        return _list(root)
+        return _list(root, scratch)
     except OSError as error:
         msg = f"{error.filename or root}: cannot be listed: {error.strerror}"
         raise BuildError(msg) from error
 
 
-def _list(root: Path) -> SourceTree:
+def _list(root: Path, scratch: Path | None) -> SourceTree:
     bases = _split_folders(root)
-    folders = sorted({folder.name for base in bases.values() for folder in subfolders(base)})
+    class_folders = {split: subfolders(base) for split, base in bases.items()}
+    folders = sorted({folder.name for found in class_folders.values() for folder in found})
     if not folders:
         found = "it is empty" if not any(root.iterdir()) else "it has no class folders"
         msg = f"{root}: {found}; expected class folders, or train/ and val/ with class folders"
         raise BuildError(msg)
     ignored = sum(path.is_file() for base in {root, *bases.values()} for path in base.iterdir())
-    found_files: dict[str, list[tuple[str, Path]]] = {}
+    listing = Listing(scratch)
     for split, base in bases.items():
-        for folder in subfolders(base):
-            for path in _walk(folder):
-                if path.suffix.lower() in IMAGE_SUFFIXES:
-                    found_files.setdefault(split, []).append((folder.name, path))
+        prefix = "" if base == root else f"{base.name}/"
+        for folder in class_folders[split]:
+            for path, place in _walk(folder, f"{prefix}{folder.name}"):
+                if suffix_of(path).lower() in IMAGE_SUFFIXES:
+                    listing.add(split, Entry(path, folder.name, *_described(place)))
                 else:
                     ignored += 1
-    if not found_files:
+    if not listing.splits:
         msg = f"{root}: no images in its {len(folders)} class folders ({ignored} other files)"
         raise BuildError(msg)
-    classes = sorted({name for files in found_files.values() for name, _ in files})
     for split, base in bases.items():
-        check_class_names(sorted({name for name, _ in found_files.get(split, ())}), str(base))
-    labels = {name: label for label, name in enumerate(classes)}
+        check_class_names((f.name for f in class_folders[split] if f.name in listing.names), str(base))
+    classes = sorted(listing.names)
     return SourceTree(
         root=root,
         reader=FolderReader(root=root),
         classes=tuple(classes),
-        splits={
-            split: tuple(_describe(path, root, labels[name]) for name, path in files)
-            for split, files in found_files.items()
-        },
+        splits=listing.finish(classes),
         ignored=ignored,
-        empty_folders=tuple(name for name in folders if name not in labels),
+        empty_folders=tuple(name for name in folders if name not in set(classes)),
     )
 
 
@@ -121,34 +128,61 @@ def _split_folders(root: Path) -> dict[str, Path]:
     return bases
 
 
-def _describe(path: Path, root: Path, label: int) -> SourceFile:
-    try:
-        status = path.stat()
-        size, mtime_ns = status.st_size, status.st_mtime_ns
-    except OSError:  # a dangling link: listed, so that reading it fails with a reason in the ledger
-        size, mtime_ns = 0, 0
-    return SourceFile(path=path.relative_to(root).as_posix(), label=label, size=size, mtime_ns=mtime_ns)
-
-
 def subfolders(folder: Path) -> list[Path]:
     """Return the folders in a folder that are not hidden, sorted."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder, links to folders followed, each folder once."""
+def suffix_of(path: str) -> str:
+    """Return the ending of a file's name with its dot, as ``PurePath.suffix`` has it, which takes far longer."""
+    name = path[path.rfind("/") + 1 :]
+    place = name.rfind(".")
+    return name[place:] if 0 < place < len(name) - 1 else ""
+
+
+def _described(place: str) -> tuple[int, int]:
+    """Return a file's bytes, and the time of its last change."""
+    try:
+        status = os.stat(place)  # noqa: PTH116  (a Path costs more than the call)
+    except OSError:  # a dangling link: listed, so that reading it fails with a reason in the ledger
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _walk(folder: Path, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the path of each file below a folder that is called `name`, and where it lies.
+
+    Links are followed, each folder once. Held are the names in one folder.
+    """
     seen: set[tuple[int, int]] = set()
-
-    def stop(error: OSError) -> None:
-        raise error
-
-    for base, folders, names in os.walk(folder, onerror=stop, followlinks=True):
-        status = Path(base).stat()
+    left = [(name, str(folder))]
+    while left:
+        path, place = left.pop()
+        names, folders = _content(place)
+        status = os.stat(place)  # noqa: PTH116
         if (status.st_dev, status.st_ino) in seen:  # a link that leads back up
-            folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(base, name)
+        for name in names:
+            yield f"{path}/{name}", f"{place}/{name}"
+        left += [(f"{path}/{name}", f"{place}/{name}") for name in reversed(folders)]
+
+
+def _content(place: str) -> tuple[list[str], list[str]]:
+    """Return the names of files and of folders in a folder that are not hidden, sorted."""
+    names: list[str] = []
+    folders: list[str] = []
+    with os.scandir(place) as found:
+        for entry in found:
+            if not entry.name.startswith("."):
+                (folders if _is_folder(entry) else names).append(entry.name)
+    names.sort()
+    folders.sort()
+    return names, folders
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads round in a circle
+        return False

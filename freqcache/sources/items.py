@@ -16,8 +16,9 @@ import xxhash
 
 from freqcache.errors import BuildError
 from freqcache.progress import progress
-from freqcache.sources.assembly import Entry, assemble, split_named
+from freqcache.sources.assembly import Entry, Listing, assemble, split_named
 from freqcache.sources.names import check_class_names, fault_of_path
+from freqcache.sources.repeats import Names
 from freqcache.sources.spool import Spool
 from freqcache.sources.tree import SPLIT_NAMES, UNSPLIT, SourceTree
 
@@ -61,30 +62,35 @@ def spool_items(items: Iterable[Item], spool: Spool, *, quiet: bool) -> SourceTr
     except TypeError:
         msg = f"source: expected a path or an iterable of freqcache.Item, found {type(items).__name__}"
         raise BuildError(msg) from None
-    entries: dict[str, list[Entry]] = {}
-    names: set[str] = set()
+    scratch = spool.path.parent
+    listing, names = Listing(scratch), Names(scratch)
     content = xxhash.xxh3_128()
     with progress(operator.length_hint(items), "spooling", quiet=quiet) as bar:
         for number, item in enumerate(iterator):
             name, label, split = _checked(item, number)
-            if name in names:
-                msg = f"item {number}: the name {name!r} is that of an item before"
-                raise BuildError(msg)
-            names.add(name)
-            if split not in entries and entries and UNSPLIT in (split, *entries):
+            if names.add(name, number) is not None:
+                raise _twice(number, name)
+            if split not in listing.splits and listing.splits and UNSPLIT in (split, *listing.splits):
                 msg = f"item {number}: some items have a split and others have none"
                 raise BuildError(msg)
             data = bytes(item.data)
             content.update(len(data).to_bytes(8, "little"))
             content.update(data)
             entry = Entry(name, label, len(data), 0, spool.path.name, spool.append(data))
-            entries.setdefault(split, []).append(entry)
+            listing.add(split, entry)
             bar.update(1)
-    if not names:
+    if not listing.splits:
         msg = "source: the iterable is empty; expected items"
         raise BuildError(msg)
+    repeat = names.repeat()
+    if repeat is not None:
+        raise _twice(repeat.second, repeat.name)
     spool.flush()
-    return assemble(Path("items"), spool.reader, entries, identity=content.hexdigest())
+    return assemble(Path("items"), spool.reader, listing, identity=content.hexdigest())
+
+
+def _twice(number: int, name: str) -> BuildError:
+    return BuildError(f"item {number}: the name {name!r} is that of an item before")
 
 
 def _checked(item: Any, number: int) -> tuple[str, str, str]:

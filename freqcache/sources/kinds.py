@@ -38,8 +38,16 @@ _INSTEAD: Final = {
 }
 
 
-def list_source(source: str | os.PathLike[str]) -> SourceTree:
+def list_source(source: str | os.PathLike[str], *, scratch: Path | None = None) -> SourceTree:
     """List the images of a source, whatever its kind.
+
+    Parameters
+    ----------
+    source : path
+        What is listed.
+    scratch : Path, optional
+        Folder for temporary files, which a listing of very many images needs: some 100 bytes for each. The system's by
+        default.
 
     Raises
     ------
@@ -52,11 +60,11 @@ def list_source(source: str | os.PathLike[str]) -> SourceTree:
     path = Path(name)
     try:
         if path.is_dir():
-            return _list_folder(path)
+            return _list_folder(path, scratch)
         if is_pattern(name) and not path.exists():
-            return _list_pattern(name)
+            return _list_pattern(name, scratch)
         if path.is_file():
-            return _list_file(path)
+            return _list_file(path, scratch)
     except OSError as error:
         msg = f"{error.filename or path}: cannot be listed: {error.strerror}"
         raise BuildError(msg) from error
@@ -69,15 +77,15 @@ def list_source(source: str | os.PathLike[str]) -> SourceTree:
     if path.suffix.lower() in {*DELIMITERS, *_LISTS, *_INSTEAD}:
         msg = f"{path}: no such file"
         raise BuildError(msg)
-    return list_folder(path)
+    return list_folder(path, scratch)
 
 
-def _list_file(path: Path) -> SourceTree:
+def _list_file(path: Path, scratch: Path | None) -> SourceTree:
     suffix = path.suffix.lower()
     if suffix in DELIMITERS:
-        return list_manifest(path)
+        return list_manifest(path, scratch)
     if suffix in _LISTS:
-        return _LISTS[suffix](containers_of(path, [path], path.parent))
+        return _LISTS[suffix](containers_of(path, [path], path.parent), scratch)
     instead = next((words for ending, words in _INSTEAD.items() if path.name.lower().endswith(ending)), None)
     if instead:
         msg = f"{path}: cannot be read as it is; {instead}"
@@ -88,22 +96,22 @@ def _list_file(path: Path) -> SourceTree:
     raise BuildError(msg)
 
 
-def _list_folder(path: Path) -> SourceTree:
+def _list_folder(path: Path, scratch: Path | None) -> SourceTree:
     """List a folder: of images unless nothing but containers, and folders of splits with them, is in it."""
     if is_saved_dataset(path):
-        return list_saved(path)
+        return list_saved(path, scratch)
     found = {
         _TARS: files_of_folder(path, _TARS),
         _PARQUET: files_of_folder(path, _PARQUET, inside=(_HUB_FOLDER,)),
     }
     with_files = [suffix for suffix, files in found.items() if files]
     if not with_files or not _has_only(path, [file for files in found.values() for file in files]):
-        return list_folder(path)
+        return list_folder(path, scratch)
     if len(with_files) > 1:
         msg = f"{path}: holds both {' and '.join(with_files)} files; give those of one kind, in a folder of their own"
         raise BuildError(msg)
     (suffix,) = with_files
-    return _LISTS[suffix](containers_of(path, found[suffix], path))
+    return _LISTS[suffix](containers_of(path, found[suffix], path), scratch)
 
 
 def _has_only(path: Path, files: list[Path]) -> bool:
@@ -116,7 +124,7 @@ def _has_images(folder: Path) -> bool:
     return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.iterdir())
 
 
-def _list_pattern(pattern: str) -> SourceTree:
+def _list_pattern(pattern: str, scratch: Path | None) -> SourceTree:
     names = expand(pattern)
     suffixes = {Path(name).suffix.lower() for name in names}
     if len(suffixes) > 1 or not suffixes <= set(_LISTS):
@@ -128,4 +136,4 @@ def _list_pattern(pattern: str) -> SourceTree:
         raise BuildError(msg)
     (suffix,) = suffixes
     files = containers_of(Path(pattern), [Path(name) for name in names], root_of_pattern(pattern))
-    return _LISTS[suffix](files)
+    return _LISTS[suffix](files, scratch)

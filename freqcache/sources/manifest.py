@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from freqcache.errors import BuildError
-from freqcache.sources.assembly import Entry, assemble, split_named
+from freqcache.sources.assembly import Entry, Listing, assemble, split_named
 from freqcache.sources.files import read_file
+from freqcache.sources.repeats import Names, Repeat
 from freqcache.sources.tree import SPLIT_NAMES, UNSPLIT, SourceFile, SourceTree
 
 DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
@@ -35,7 +36,7 @@ class ManifestReader:
         return read_file(self.root / file.path, length)
 
 
-def list_manifest(manifest: str | Path) -> SourceTree:
+def list_manifest(manifest: str | Path, scratch: Path | None = None) -> SourceTree:
     """List the images that a manifest names, in its order.
 
     Raises
@@ -47,21 +48,22 @@ def list_manifest(manifest: str | Path) -> SourceTree:
     manifest = Path(manifest)
     try:
         with manifest.open("rb") as file:
-            entries = _entries(manifest, file)
+            listing = _listed(manifest, file, scratch)
     except OSError as error:
         msg = f"{manifest}: cannot be read: {error.strerror}"
         raise BuildError(msg) from error
-    if not any(entries.values()):
+    if not listing.splits:
         msg = f"{manifest}: no rows below its header"
         raise BuildError(msg)
-    return assemble(manifest, ManifestReader(root=manifest.parent), entries)
+    return assemble(manifest, ManifestReader(root=manifest.parent), listing)
 
 
-def _entries(manifest: Path, file: BinaryIO) -> dict[str, list[Entry]]:
+def _listed(manifest: Path, file: BinaryIO, scratch: Path | None) -> Listing:
     rows = _rows(manifest, file)
     columns = _columns(manifest, next(rows, (1, []))[1])
-    lines: dict[str, int] = {}
-    entries: dict[str, list[Entry]] = {}
+    names = Names(scratch)
+    listing = Listing(scratch)
+    root = str(manifest.parent)
     for line, row in rows:
         where = f"{manifest}, line {line}"
         if len(row) != len(columns):
@@ -79,17 +81,25 @@ def _entries(manifest: Path, file: BinaryIO) -> dict[str, list[Entry]]:
         if split is None:
             msg = f"{where}: unknown split {named['split']!r}; expected one of {', '.join(SPLIT_NAMES)}"
             raise BuildError(msg)
-        first = lines.setdefault(os.path.normpath(path), line)
-        if first != line:
-            msg = f"{where}: {path} is in line {first} already; an image has one label and one split"
-            raise BuildError(msg)
-        entries.setdefault(split, []).append(_entry(manifest.parent, path, label))
-    return entries
+        first = names.add(os.path.normpath(path), line, path)
+        if first is not None:
+            raise _twice(manifest, Repeat(path, first, line))
+        listing.add(split, _entry(root, path, label))
+    repeat = names.repeat()
+    if repeat is not None:
+        raise _twice(manifest, repeat)
+    return listing
 
 
-def _entry(root: Path, path: str, label: str) -> Entry:
+def _twice(manifest: Path, repeat: Repeat) -> BuildError:
+    path, first, second = repeat
+    msg = f"{manifest}, line {second}: {path} is in line {first} already; an image has one label and one split"
+    return BuildError(msg)
+
+
+def _entry(root: str, path: str, label: str) -> Entry:
     try:
-        status = (root / path).stat()
+        status = os.stat(os.path.join(root, path))  # noqa: PTH116, PTH118  (a Path costs more than the call)
     except OSError as error:
         return Entry(path=path, name="", size=0, mtime_ns=0, problem=f"cannot be read: {error.strerror}")
     return Entry(path=path, name=label, size=status.st_size, mtime_ns=status.st_mtime_ns)

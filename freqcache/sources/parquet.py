@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from freqcache.errors import BuildError, SourceError
-from freqcache.sources.assembly import Entry, assemble
+from freqcache.sources.assembly import Entry, Listing, assemble
 from freqcache.sources.containers import Container, Containers
 from freqcache.sources.files import opened_container
 from freqcache.sources.huggingface import (
@@ -54,7 +54,7 @@ class ParquetReader:
         return data if length < 0 else data[:length]
 
 
-def list_parquet(containers: Containers) -> SourceTree:
+def list_parquet(containers: Containers, scratch: Path | None = None) -> SourceTree:
     """List the rows of some Parquet files, in order.
 
     Raises
@@ -62,24 +62,25 @@ def list_parquet(containers: Containers) -> SourceTree:
     BuildError
         If pyarrow is missing, a file cannot be read, or it has no images, no labels, or other classes than the rest.
     """
-    entries: dict[str, list[Entry]] = {}
+    listing = Listing(scratch)
     classes: tuple[str, ...] | None = None
     for number, container in enumerate(containers.found):
         path = containers.root / container.name
         file, columns = _opened(path, container.mtime_ns)
         classes = same_classes(classes, columns.classes, str(path), first=number == 0)
-        _list_rows(path, container, file, columns, entries.setdefault(container.split, []))
+        for entry in _entries(path, container, file, columns):
+            listing.add(container.split, entry)
     return assemble(
         containers.source,
         ParquetReader(root=containers.root),
-        entries,
+        listing,
         classes=classes,
         identity=containers.identity,
         sequential=True,
     )
 
 
-def _list_rows(path: Path, container: Container, file: Any, columns: Columns, listed: list[Entry]) -> None:
+def _entries(path: Path, container: Container, file: Any, columns: Columns) -> Iterator[Entry]:
     wanted = [columns.label, *([columns.path] if columns.path else [])]
     row = 0
     for group in range(file.num_row_groups):
@@ -96,16 +97,14 @@ def _list_rows(path: Path, container: Container, file: Any, columns: Columns, li
         for (name, problem), image_path in zip(
             classes_of(table.column(columns.label).to_pylist(), columns.classes), paths, strict=True
         ):
-            listed.append(
-                Entry(
-                    path=row_name(container.name, row, image_path),
-                    name=name,
-                    size=size,
-                    mtime_ns=container.mtime_ns,
-                    container=container.name,
-                    position=row,
-                    problem=problem,
-                )
+            yield Entry(
+                path=row_name(container.name, row, image_path),
+                name=name,
+                size=size,
+                mtime_ns=container.mtime_ns,
+                container=container.name,
+                position=row,
+                problem=problem,
             )
             row += 1
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from freqcache.errors import BuildError
-from freqcache.sources.assembly import Entry, assemble
+from freqcache.sources.assembly import Entry, Listing, assemble
 from freqcache.sources.containers import Container, Containers
 from freqcache.sources.files import RangeReader, opened_container
 from freqcache.sources.folder import IMAGE_SUFFIXES
@@ -42,7 +42,7 @@ class _Sample:
     members: int = 0
 
 
-def list_tars(containers: Containers) -> SourceTree:
+def list_tars(containers: Containers, scratch: Path | None = None) -> SourceTree:
     """List the samples of some tars, in the order of the tars and of their members.
 
     Raises
@@ -52,22 +52,21 @@ def list_tars(containers: Containers) -> SourceTree:
         list of classes that lies beside the tars; or if there is no sample.
     """
     classes = ClassList.beside(containers.root)
-    entries: dict[str, list[Entry]] = {}
+    listing = Listing(scratch)
     ignored = 0
     for container in containers.found:
         samples, others = _samples(containers.root / container.name, container)
         ignored += others
-        listed = entries.setdefault(container.split, [])
         for key, sample in samples.items():
             if not sample.image and not sample.text_from:
                 ignored += sample.members
                 continue
-            listed.append(_entry(container, key, sample, classes))
+            listing.add(container.split, _entry(container, key, sample, classes))
     reader = RangeReader(root=containers.root)
     return assemble(
         containers.source,
         reader,
-        entries,
+        listing,
         classes=classes.names or None,
         ignored=ignored,
         identity=containers.identity,

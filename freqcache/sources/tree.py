@@ -6,10 +6,17 @@ apart. Nothing here opens an image.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol
+
+from freqcache.sources.file import SourceFile
+from freqcache.sources.index import PathIndex
+from freqcache.sources.table import AllFiles, FileTable
+
+__all__ = ["SPLITS", "SPLIT_NAMES", "UNSPLIT", "SourceFile", "SourceReader", "SourceTree"]
 
 UNSPLIT: Final = "all"
 """Name of the only split of a source without split folders."""
@@ -25,36 +32,6 @@ SPLIT_NAMES: Final[dict[str, str]] = {
     "test": "test",
 }
 """Words that mean a split (names of folders, of files, in manifests), and the split they mean."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SourceFile:
-    """One image of the source.
-
-    Attributes
-    ----------
-    path : str
-        Its name in stores and ledgers, unique in the source, with forward slashes: relative to the source folder, or
-        what the documentation of the kind of source says (``shard-000003.tar/key.jpg``).
-    label : int
-        Index into the classes of the tree; -1 where there is a problem.
-    size, mtime_ns : int
-        Bytes, and time of the last change (of the container, where there is one). In Parquet files the size is a mean.
-    container : str
-        The file that holds it, relative to the folder of the reader; empty for files of their own.
-    position : int
-        Where in the container: a byte, or a row.
-    problem : str
-        Why it cannot become a sample, as far as the listing tells; it is in the ledger with this reason.
-    """
-
-    path: str
-    label: int
-    size: int
-    mtime_ns: int
-    container: str = ""
-    position: int = 0
-    problem: str = ""
 
 
 class SourceReader(Protocol):
@@ -90,8 +67,8 @@ class SourceTree:
         Gives the files' bytes.
     classes : tuple of str
         Class names by label, over all splits.
-    splits : dict of str to tuple of SourceFile
-        In the order train, val, test.
+    splits : dict of str to sequence of SourceFile
+        In the order train, val, test. Those of a listing are a :class:`freqcache.sources.table.FileTable`.
     ignored : int
         Files passed over: not named as images, or not in a class folder.
     empty_folders : tuple of str
@@ -105,7 +82,7 @@ class SourceTree:
     root: Path
     reader: SourceReader
     classes: tuple[str, ...]
-    splits: dict[str, tuple[SourceFile, ...]]
+    splits: Mapping[str, Sequence[SourceFile]]
     ignored: int
     empty_folders: tuple[str, ...] = ()
     identity: str = ""
@@ -116,10 +93,17 @@ class SourceTree:
         """Files in all splits."""
         return sum(len(files) for files in self.splits.values())
 
+    @property
+    def files(self) -> Sequence[SourceFile]:
+        """The files of all splits, one split after the other."""
+        return AllFiles(self.splits)
+
     def find(self, path: str) -> SourceFile | None:
         """Return the file of this name, as stores have it in ``source_path``; None if there is none."""
-        return self._by_path.get(path)
+        number = self._index.find(path)
+        return None if number is None else self.files[number]
 
     @cached_property
-    def _by_path(self) -> dict[str, SourceFile]:
-        return {file.path: file for files in self.splits.values() for file in files}
+    def _index(self) -> PathIndex:
+        tables = [files for files in self.splits.values() if isinstance(files, FileTable)]
+        return PathIndex(self.splits, tables[0].folder if tables else None)

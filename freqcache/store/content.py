@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,31 @@ import numpy.typing as npt
 
 from freqcache_formats.channels import N_CHANNELS
 from freqcache_formats.layout import DIGEST_BYTES, SPLIT_ARRAYS, per_slot_arrays
+
+
+class SplitDigest:
+    """The digest of a split's content, of arrays that come block by block.
+
+    What it is fed are the arrays of :func:`digested_arrays`, each whole, in their order.
+    """
+
+    def __init__(self) -> None:
+        self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+
+    def through(self, blocks: Iterable[npt.NDArray[Any]]) -> Iterator[npt.NDArray[Any]]:
+        """Yield the blocks of an array, cut along its first axis, and take them into the digest on the way."""
+        for block in blocks:
+            self._digest.update(np.ascontiguousarray(block, dtype=block.dtype.newbyteorder("<")).tobytes())
+            yield block
+
+    def digest(self) -> bytes:
+        """Return the digest (16 bytes)."""
+        return self._digest.digest()
+
+
+def digested_arrays(kind: str) -> tuple[str, ...]:
+    """Return the names of the arrays that make the digest of a split, in order, for a kind of store."""
+    return (*per_slot_arrays(kind), *SPLIT_ARRAYS)
 
 
 def split_digest(kind: str, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
@@ -28,10 +53,10 @@ def split_digest(kind: str, arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
     arrays : dict of str to array
         Every array of the split but the coefficients and, in a fixed store, ``quantization``.
     """
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for name in (*per_slot_arrays(kind), *SPLIT_ARRAYS):
-        values = arrays[name]
-        digest.update(np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes())
+    digest = SplitDigest()
+    for name in digested_arrays(kind):
+        for _ in digest.through([arrays[name]]):
+            pass
     return digest.digest()
 
 

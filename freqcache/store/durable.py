@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 import os
+import secrets
+import socket
 from pathlib import Path
+from typing import Final
+
+PARTIAL: Final = ".partial"
+"""How the names of files end that are not finished."""
+
+
+def temporary(path: Path) -> Path:
+    """Return a name beside `path` that no other file has, whichever process of whichever machine makes one.
+
+    Several machines may write one folder, and a process number says nothing there. Who clears a folder knows such names
+    by their ending, ``.partial``.
+    """
+    host = socket.gethostname().partition(".")[0]
+    return path.with_name(f"{path.name}.{host}-{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
 
 
 def write_durably(path: Path, data: bytes | memoryview) -> None:
@@ -14,7 +30,7 @@ def write_durably(path: Path, data: bytes | memoryview) -> None:
     OSError
         If it cannot be written; nothing at `path` has changed then.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = temporary(path)
     try:
         with partial.open("wb") as file:
             file.write(data)

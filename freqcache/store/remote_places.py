@@ -84,6 +84,10 @@ class RemotePlace:
             size = _reading(f"{self}/{key}", lambda: self.files.size(name))
         return RemoteFile(self, name, size)
 
+    def has(self, key: str) -> bool:
+        """Whether there is a file of that name."""
+        return _reading(f"{self}/{key}", lambda: self.files.exists(self._name(key)))
+
     def _name(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 

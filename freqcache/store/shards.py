@@ -11,10 +11,7 @@ this is the shard that belongs here.
 from __future__ import annotations
 
 import hashlib
-import os
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import google_crc32c
@@ -24,8 +21,8 @@ import numpy.typing as npt
 from freqcache.errors import StoreError
 from freqcache.store.codecs import CRC_BYTES
 from freqcache.store.decoding import Octets, workspace
-from freqcache.store.durable import sync_folder
 from freqcache.store.places import RangeFile
+from freqcache.store.targets import TargetFile
 from freqcache_formats.layout import DIGEST_BYTES
 
 _MISSING: Final = np.uint64(2**64 - 1)
@@ -51,28 +48,25 @@ class ShardIdentity:
 
 
 class ShardWriter:
-    """Writes one shard to a temporary file beside its place; :meth:`finish` moves it there.
+    """Writes one shard; :meth:`place` puts it where it belongs.
 
     Parameters
     ----------
-    path : Path
-        Final path of the shard.
+    file : TargetFile
+        Where it goes.
     n_chunks : int
         Inner chunks of the shard, present or not.
 
     Notes
     -----
-    Memory is the index alone. Nothing stands at `path` before :meth:`finish` has synced the whole file.
+    Memory is the index alone. Nothing stands in the file's place before :meth:`place`.
     """
 
-    def __init__(self, path: Path, n_chunks: int) -> None:
-        self._path = path
-        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    def __init__(self, file: TargetFile, n_chunks: int) -> None:
+        self._file = file
         self._index = np.full((n_chunks, 2), _MISSING, dtype="<u8")
         self._checksums = np.zeros(n_chunks, dtype="<u4")
         self._position = 0
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._partial.open("wb")
 
     def append(self, chunks: npt.NDArray[np.intp], stored: Octets, lengths: npt.NDArray[np.int64]) -> None:
         """Append inner chunks.
@@ -95,23 +89,27 @@ class ShardWriter:
         self._position += len(stored)
 
     def finish(self) -> ShardIdentity:
-        """Write the digest and the index, sync, move into place; return what to know the file by."""
+        """Seal and place the file; return what to know it by."""
+        identity = self.seal()
+        self.place()
+        return identity
+
+    def seal(self) -> ShardIdentity:
+        """Write the digest and the index; return what to know the file by."""
         index = self._index.tobytes()
         digest = hashlib.blake2b(index + self._checksums.tobytes(), digest_size=DIGEST_BYTES).digest()
         tail = digest + index + google_crc32c.value(index).to_bytes(CRC_BYTES, "little")
         self._file.write(tail)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._partial.replace(self._path)
-        sync_folder(self._path.parent)
+        self._file.seal()
         return ShardIdentity(size=self._position + len(tail), digest=digest)
 
+    def place(self) -> None:
+        """Put a sealed file in its place."""
+        self._file.place()
+
     def abandon(self) -> None:
-        """Close and remove the temporary file."""
-        with suppress(OSError):  # a full disk refuses the last bytes once more; its error is already on its way
-            self._file.close()
-        self._partial.unlink(missing_ok=True)
+        """Leave nothing behind."""
+        self._file.abandon()
 
 
 class ShardFile:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from freqcache.errors import FormatError, MaskError, StoreError
 from freqcache.remote import RangeCache, is_url
@@ -26,6 +26,8 @@ from freqcache_formats.metadata import StoreMetadata
 
 if TYPE_CHECKING:
     from zarr.abc.store import Store as ZarrStore
+
+_UNFINISHED: Final = "{}: its build did not finish; repeat the command that made it to finish it"
 
 
 def open_store(
@@ -93,6 +95,10 @@ class Store:
         except FormatError as error:
             msg = f"{path}: {error}"
             raise FormatError(msg) from error
+        except StoreError as error:
+            if isinstance(self.place, RemotePlace) and self.place.has(".build/state.json"):
+                raise StoreError(_UNFINISHED.format(path)) from error
+            raise
         if cache is not None:
             if not isinstance(self.place, RemotePlace):
                 msg = f"{path}: a cache is for stores at a URL"
@@ -187,6 +193,5 @@ def _place(path: str | Path | ZarrStore, storage_options: dict[str, Any] | None)
         msg = f"{path}: no such store"
         raise StoreError(msg)
     if unfinished:
-        msg = f"{path}: its build did not finish; repeat the command that made it to finish it"
-        raise StoreError(msg)
+        raise StoreError(_UNFINISHED.format(path))
     return ZarrPlace(OwnStore(open_zip_store(str(folder)))) if archive else LocalPlace(folder)

@@ -10,7 +10,6 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +24,7 @@ from freqcache.errors import BuildError, SourceError, StoreError
 from freqcache.extraction import Sample, extract
 from freqcache.pixels import decode_planes
 from freqcache.sources import SourceFile, SourceReader, SourceTree
+from freqcache.store.targets import Target
 from freqcache.verification import pixels
 from freqcache.verification.findings import Findings
 from freqcache.verification.splits import SplitData
@@ -178,7 +178,7 @@ def read_options(options: Mapping[str, Any], store: str) -> BuildOptions:
     return found
 
 
-def read_ledger(store: Path) -> set[str] | None:
+def read_ledger(store: Target) -> set[str] | None:
     """Return the paths of the files that a build could not use; None where there is no readable ledger."""
     try:
         return {entry.path for entry in read_entries(store) if not entry.kept}

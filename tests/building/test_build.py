@@ -259,8 +259,9 @@ def test_an_interrupted_build_goes_on(
 
 def test_two_builds_into_one_store_are_refused(source: Path, tmp_path: Path) -> None:
     from freqcache.building.journal import Journal
+    from freqcache.store.targets import LocalTarget
 
-    with Journal(tmp_path / "out.zarr", "x", overwrite=False):
+    with Journal(LocalTarget(tmp_path / "out.zarr"), "x", overwrite=False):
         script = (
             "import sys, freqcache\n"
             "from freqcache.errors import BuildError\n"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from build_process import SMALL, among_own_mounts, command, everything, ledger, run, write_source
 
-from freqcache.building import making
+from freqcache.building import headers, making
 from freqcache.building import run as run_module
 from freqcache.progress import Progress
 from freqcache.progress import progress as real_progress
@@ -69,7 +69,7 @@ def check_line(shown: str, *words: str) -> None:
 
 def doing_first(name: str, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *, after: bool = False) -> None:
     """Do something once, before or after the first call of a function of the run."""
-    home = run_module if hasattr(run_module, name) else making
+    home = next(module for module in (run_module, headers, making) if hasattr(module, name))
     real, done = getattr(home, name), []
 
     def call(*arguments: Any, **keywords: Any) -> Any:
@@ -119,7 +119,7 @@ def test_a_file_that_can_be_read_again_changes_the_layout(
     source: Path, out: Path, whole: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its size and time are the same, but shards made without it do not fit a plan that has it."""
-    victim, real = source / "train" / "ant" / "0.jpg", run_module.scan_files
+    victim, real = source / "train" / "ant" / "0.jpg", headers.scan_files
 
     def refusing(reader: FolderReader, files: list[SourceFile], options: Any) -> list[Any]:
         scans = real(reader, files, options)
@@ -132,7 +132,7 @@ def test_a_file_that_can_be_read_again_changes_the_layout(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "scan_files", refusing)
+        patch.setattr(headers, "scan_files", refusing)
         patch.setattr(run_module, "write_split", stop)
         assert build(source, out) == 130
     assert list((out / ".build").glob("train-*.npz"))
@@ -164,7 +164,7 @@ def test_a_worker_that_is_killed_ends_the_build(
             yield bar
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "progress", killing)
+        patch.setattr(headers, "progress", killing)
         patch.setattr(making, "progress", killing)
         assert build(source, out, workers=2) == 1
     check_line(capfd.readouterr().err, str(out), "worker process died", "goes on from here")

@@ -18,6 +18,7 @@ from freqcache.building.journal import Journal
 from freqcache.building.shard import ShardRecord, ShardTask, is_done
 from freqcache.errors import BuildError
 from freqcache.sources.folder import FolderReader
+from freqcache.store.targets import LocalTarget
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +109,12 @@ def test_damaged_records_and_shards_are_made_again(
 
 
 def test_an_identical_unfinished_build_is_finished_even_with_overwrite(photos: Path, tmp_path: Path) -> None:
-    with Journal(tmp_path / "out.zarr", "same", overwrite=True) as journal:
-        journal.record("train", 0).write_text("kept")
-    with Journal(tmp_path / "out.zarr", "same", overwrite=True) as journal:
-        assert journal.record("train", 0).exists()
-    with Journal(tmp_path / "out.zarr", "other", overwrite=True) as journal:
-        assert not journal.record("train", 0).exists()
+    with Journal(LocalTarget(tmp_path / "out.zarr"), "same", overwrite=True) as journal:
+        journal.store.write(journal.record("train", 0), b"kept")
+    with Journal(LocalTarget(tmp_path / "out.zarr"), "same", overwrite=True) as journal:
+        assert journal.store.exists(journal.record("train", 0))
+    with Journal(LocalTarget(tmp_path / "out.zarr"), "other", overwrite=True) as journal:
+        assert not journal.store.exists(journal.record("train", 0))
 
 
 def test_a_replacement_that_was_stopped_while_it_removed_the_old_store_goes_on(
@@ -128,7 +129,7 @@ def test_a_replacement_that_was_stopped_while_it_removed_the_old_store_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("freqcache.building.journal.shutil.rmtree", stop)
+        patch.setattr("freqcache.store.targets.shutil.rmtree", stop)
         with pytest.raises(KeyboardInterrupt):
             build(photos, out, options=options, overwrite=True)
     assert (out / "train" / "y").exists()
@@ -139,28 +140,27 @@ def test_a_replacement_that_was_stopped_while_it_removed_the_old_store_goes_on(
 
 
 def test_shards_of_another_layout_are_cleared(tmp_path: Path) -> None:
-    with Journal(tmp_path / "out.zarr", "same", overwrite=False) as journal:
+    with Journal(LocalTarget(tmp_path / "out.zarr"), "same", overwrite=False) as journal:
         journal.keep_shards_of("one")
-        journal.record("train", 0).write_text("kept")
-        (journal.store / "train" / "y").mkdir(parents=True)
-    with Journal(tmp_path / "out.zarr", "same", overwrite=False) as journal:
+        journal.store.write(journal.record("train", 0), b"kept")
+        journal.store.write("train/y/c/0/0", b"shard")
+    with Journal(LocalTarget(tmp_path / "out.zarr"), "same", overwrite=False) as journal:
         journal.keep_shards_of("one")
-        assert journal.record("train", 0).exists()
+        assert journal.store.exists(journal.record("train", 0))
         journal.keep_shards_of("two")
-        assert not journal.record("train", 0).exists()
-        assert not (journal.store / "train").exists()
-    with Journal(tmp_path / "out.zarr", "same", overwrite=False) as journal:
-        assert not journal.record("train", 0).exists()
+        assert not journal.store.exists(journal.record("train", 0))
+        assert "train" not in journal.store.names()
+    with Journal(LocalTarget(tmp_path / "out.zarr"), "same", overwrite=False) as journal:
+        assert not journal.store.exists(journal.record("train", 0))
 
 
 def test_temporary_files_of_killed_runs_make_place_at_once(tmp_path: Path) -> None:
-    names = ("train/y/c/0/0.77.partial", "zarr.5ab1.partial", ".build/train-000000.npz.77.partial")
-    with Journal(tmp_path / "out.zarr", "same", overwrite=False) as journal:
+    names = ("train/y/c/0/0.77.partial", "zarr.json.77.partial", ".build/train-000000.npz.77.partial")
+    with Journal(LocalTarget(tmp_path / "out.zarr"), "same", overwrite=False) as journal:
         for name in names:
-            (journal.store / name).parent.mkdir(parents=True, exist_ok=True)
-            (journal.store / name).write_text("half")
-    with Journal(tmp_path / "out.zarr", "same", overwrite=False) as journal:
-        assert not any((journal.store / name).exists() for name in names)
+            journal.store.write(name, b"half", lasting=False)
+    with Journal(LocalTarget(tmp_path / "out.zarr"), "same", overwrite=False) as journal:
+        assert not any(journal.store.exists(name) for name in names)
 
 
 def test_places_that_touch_the_source_are_refused(photos: Path, tmp_path: Path) -> None:
@@ -183,8 +183,8 @@ def test_a_damaged_record_is_no_record(tmp_path: Path) -> None:
     """Whatever bit of it is flipped: its shard is made again, unless the flip changes nothing that counts."""
     task = ShardTask(
         source=FileSource(reader=FolderReader(root=tmp_path), options=BuildOptions()),
-        store=tmp_path,
-        record=tmp_path / "train-000000.npz",
+        store=LocalTarget(tmp_path),
+        record="train-000000.npz",
         split="train",
         number=0,
         groups=(),
@@ -193,14 +193,14 @@ def test_a_damaged_record_is_no_record(tmp_path: Path) -> None:
     )
     files = {"shard_digest": np.zeros((0, 16), dtype=np.uint8), "shard_bytes": np.zeros(0, dtype=np.int64)}
     record = ShardRecord(samples={}, statistics=np.zeros((9, 192)), files=files, failures=(), saturated=0)
-    record.write(task.record)
+    record.write(task.store, task.record)
     assert is_done(task)
-    content = task.record.read_bytes()
+    content = (tmp_path / task.record).read_bytes()
     results = set()
     for position in [*range(200), *range(len(content) - 400, len(content))]:
         for bit in range(8):
             hurt = bytearray(content)
             hurt[position] ^= 1 << bit
-            task.record.write_bytes(hurt)
+            (tmp_path / task.record).write_bytes(hurt)
             results.add(is_done(task))
     assert False in results

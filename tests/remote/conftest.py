@@ -29,6 +29,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         patch.setenv("AWS_ENDPOINT_URL", proxy.url)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")  # botocore's own waits are long; s3fs tries again as well
         s3fs.S3FileSystem().mkdir(BUCKET)
         yield proxy
         s3fs.S3FileSystem.clear_instance_cache()

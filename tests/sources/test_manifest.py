@@ -52,7 +52,7 @@ def test_rows_are_read_as_rfc_4180_has_it(tmp_path: Path) -> None:
     assert (second.path, second.label, second.size) == ("line\nbreak.jpg", 0, 2)
     assert (gone.path, gone.problem) == ("/gone/c.jpg", "cannot be read: No such file or directory")
     assert tree.reader.read(second) == b"xy"
-    assert tree.find("line\nbreak.jpg") is second
+    assert tree.find("line\nbreak.jpg") == second
     assert tree.find("other") is None
 
 

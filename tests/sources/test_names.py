@@ -82,5 +82,5 @@ def test_odd_names_of_files_stay_in_every_kind_of_source(folder: Path, tmp_path:
         assert main(["export", str(out), str(tmp_path / "back"), "--workers", "1"]) == 0
         (found,) = [name for _, _, names in os.walk(tmp_path / "back") for name in names]
         assert found == ODD
-        assert main(["decode", str(out), f"ant/{ODD}", str(tmp_path / "x.png")]) == (1 if number == 1 else 0)
+        assert main(["decode", str(out), f"ant/{ODD}", str(tmp_path / "x.png")]) == 0
     assert content(tmp_path / "0.zarr") == content(tmp_path / "2.zarr")

@@ -26,6 +26,7 @@ from freqcache.building.arrays import write_array
 from freqcache.building.hot import make_hot
 from freqcache.errors import BuildError, FormatError, StoreError
 from freqcache.store import FixedSplit, NativeBatch, NativeSplit, open_store
+from freqcache.store.targets import LocalTarget
 from freqcache_formats import ChannelMask
 from freqcache_formats.hot import HotMetadata
 from freqcache_formats.layout import NATIVE_SAMPLE_ARRAYS, SAMPLE_ARRAYS
@@ -147,7 +148,7 @@ def test_sizes_that_overflow_are_refused(stores: Path, tmp_path: Path) -> None:
     shutil.rmtree(store / "train" / "blocks")
     for grid in ((2**30, 2**30), (2**22, 2**22), (-(2**30), -(2**30))):
         sizes[split.slots[0], 0] = grid
-        write_array(store / "train" / "blocks", sizes, ("sample", "component", "rowcol"))
+        write_array(LocalTarget(store / "train" / "blocks"), sizes, ("sample", "component", "rowcol"))
         for hot in (True, False):
             with pytest.raises(StoreError, match=r"train/y: the blocks of slot .* do not lie in one chunk"):
                 open_store(store, hot=hot)["train"].read(split.slots[:1], mask)
@@ -183,7 +184,9 @@ def test_a_split_without_slots_can_have_one(stores: Path, tmp_path: Path) -> Non
     (out / "val" / "zarr.json").write_text(json.dumps(document))
     for name, layout in (SAMPLE_ARRAYS | NATIVE_SAMPLE_ARRAYS).items():
         shutil.rmtree(out / "val" / name)
-        write_array(out / "val" / name, np.zeros((0, *layout.shape), dtype=layout.dtype), layout.dimensions)
+        write_array(
+            LocalTarget(out / "val" / name), np.zeros((0, *layout.shape), dtype=layout.dtype), layout.dimensions
+        )
     make_hot(out, HELD, overwrite=True, quiet=True)
     assert len(open_store(out)["val"].read([], HELD)) == 0
 

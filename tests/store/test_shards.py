@@ -16,6 +16,7 @@ from freqcache.store.columns import ArrayGeometry, ChunkReader
 from freqcache.store.encoding import ChunkEncoder
 from freqcache.store.places import LocalFile, LocalPlace
 from freqcache.store.shards import ShardFile, ShardIdentity, ShardWriter
+from freqcache.store.targets import LocalTarget
 
 CODECS = {"int16": ChunkCodec(name="blosc"), "int8": ChunkCodec(name="zstd")}
 
@@ -35,7 +36,7 @@ def write_array(folder: Path, dtype: str, values: np.ndarray) -> tuple[ArrayGeom
     )
     identities = []
     for shard in range(geometry.n_shards):
-        writer = ShardWriter(folder / geometry.shard_key(shard), geometry.chunks_per_shard)
+        writer = ShardWriter(LocalTarget(folder).create(geometry.shard_key(shard)), geometry.chunks_per_shard)
         for group in range(min(2, geometry.n_groups - 2 * shard)):
             start = (2 * shard + group) * 10
             chunks = np.ascontiguousarray(values[:, start : start + 10])
@@ -132,7 +133,7 @@ def test_missing_and_short_shards_are_named(array: tuple[Path, np.ndarray, list[
 
 
 def test_a_missing_chunk_is_no_fill_value(tmp_path: Path) -> None:
-    writer = ShardWriter(tmp_path / "shard", 2)
+    writer = ShardWriter(LocalTarget(tmp_path).create("shard"), 2)
     append(writer, 1)
     writer.finish()
     shard = ShardFile(LocalFile(tmp_path / "shard"), 2)
@@ -143,7 +144,7 @@ def test_a_missing_chunk_is_no_fill_value(tmp_path: Path) -> None:
 
 
 def test_nothing_stands_in_place_before_the_end(tmp_path: Path) -> None:
-    writer = ShardWriter(tmp_path / "shard", 1)
+    writer = ShardWriter(LocalTarget(tmp_path).create("shard"), 1)
     append(writer, 0)
     assert not (tmp_path / "shard").exists()
     writer.abandon()

@@ -19,6 +19,7 @@ import freqcache
 from freqcache.building.arrays import write_array
 from freqcache.errors import FormatError, StoreError
 from freqcache.store import FixedSplit, NativeSplit
+from freqcache.store.targets import LocalTarget
 from freqcache_formats import ChannelMask
 
 masks = st.sets(st.integers(0, 191), min_size=1, max_size=40).map(ChannelMask.from_indices)
@@ -255,7 +256,7 @@ def test_steps_of_other_channels_are_refused(stores: Path, tmp_path: Path) -> No
     out = tmp_path / "odd.zarr"
     shutil.copytree(stores / "fixed.zarr", out)
     shutil.rmtree(out / "train" / "quantization")
-    write_array(out / "train" / "quantization", np.ones(10, dtype=np.float32), ("channel",))
+    write_array(LocalTarget(out / "train" / "quantization"), np.ones(10, dtype=np.float32), ("channel",))
     with pytest.raises(StoreError, match="quantization of 192 channels, found 10"):
         freqcache.FrequencyDataset(out)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.zarr")
+@click.argument("source", type=click.Path())
+@click.argument("out", type=click.Path(), metavar="OUT.zarr")
 @click.option(
     "--size",
     type=int,
@@ -34,7 +33,19 @@ if TYPE_CHECKING:
     show_default=True,
     help="Native caches: reduce images with a longer side to fit; none for no limit.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]")
+@click.option("--workers", type=click.IntRange(1), help="Processes of this machine.  [default: all cores]")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "dask"]),
+    default="local",
+    show_default=True,
+    help="What does the work: processes of this machine, or the workers of a running Dask cluster.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="With --engine dask: of its scheduler, as tcp://10.0.0.1:8786, or the file that it writes.",
+)
 @click.option("--level", type=click.IntRange(1, 9), default=1, show_default=True, help="Compression level.")
 @click.option("--shuffle/--no-shuffle", default=True, help="Shuffle the samples once.  [default: shuffle]")
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the shuffle.")
@@ -59,13 +70,15 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace the store that stands at OUT.zarr.")
 @verbosity
 def command(
-    source: Path,
-    out: Path,
+    source: str,
+    out: str,
     *,
     size: int | None,
     exact: bool,
     max_size: int | None,
     workers: int | None,
+    engine: str,
+    scheduler: str | None,
     level: int,
     shuffle: bool,
     seed: int,
@@ -86,9 +99,21 @@ def command(
       Parquet files with images, as Hugging Face datasets have them: one, or a folder;
       a folder that save_to_disk of Hugging Face datasets wrote.
 
-    A build that was interrupted goes on when the same command is given again.
+    OUT.zarr is a folder to make, or a URL like s3://bucket/out.zarr. A build that was interrupted goes on when the
+    same command is given again.
     """  # noqa: D301  (click's mark is the character itself)
+    if engine == "dask" and workers is not None:
+        msg = "--workers is of --engine local; a Dask cluster has workers of its own"
+        raise click.UsageError(msg)
+    if engine == "dask" and not scheduler:
+        msg = "--engine dask needs the --scheduler ADDRESS of a running cluster"
+        raise click.UsageError(msg)
+    if engine != "dask" and scheduler is not None:
+        msg = "--scheduler is of --engine dask"
+        raise click.UsageError(msg)
+
     from freqcache.building import BuildOptions, build
+    from freqcache.engines import DaskEngine
     from freqcache.extraction import ExtractionOptions
     from freqcache.jpeg import Limits
 
@@ -106,7 +131,8 @@ def command(
                 limits=Limits(max_pixels=max_pixels, max_scans=max_scans),
             ),
         )
-    report = build(source, out, options, workers=workers, overwrite=overwrite, quiet=quiet)
+    cluster = DaskEngine(scheduler) if scheduler else None
+    report = build(source, out, options, workers=workers, engine=cluster, overwrite=overwrite, quiet=quiet)
     if not quiet:
         click.echo(summary(report))
 

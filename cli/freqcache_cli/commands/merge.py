@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,14 +12,14 @@ from freqcache_cli.usage import SEED
 
 @click.command("merge")
 @click.argument("stores", nargs=-1, required=True, metavar="STORE STORE...")
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.argument("out", type=click.Path(), metavar="OUT")
 @click.option("--allow-duplicates", is_flag=True, help="Keep samples of one source path in several caches, each.")
 @click.option(
     "--shuffle/--no-shuffle", default=True, help="Shuffle the samples, or cache after cache.  [default: shuffle]"
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the shuffle.")
 @rewriting_options
-def command(stores: tuple[str, ...], out: Path, *, quiet: bool, **options: Any) -> None:
+def command(stores: tuple[str, ...], out: str, *, quiet: bool, **options: Any) -> None:
     """Make one cache OUT of two or more caches of the same kind, size, dtype, steps and channels.
 
     Classes and splits are joined by their names. Integers, steps and what is recorded of the source files stay as they

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,12 +12,12 @@ from freqcache_cli.usage import SEED
 
 @click.command("repack")
 @click.argument("store", metavar="STORE")
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.argument("out", type=click.Path(), metavar="OUT")
 @channels_option
 @click.option("--shuffle", is_flag=True, help="Shuffle the samples; their order stays by default.")
 @click.option("--seed", type=SEED, help="Of the shuffle.  [default: 0]")
 @rewriting_options
-def command(store: str, out: Path, *, shuffle: bool, seed: int | None, quiet: bool, **options: Any) -> None:
+def command(store: str, out: str, *, shuffle: bool, seed: int | None, quiet: bool, **options: Any) -> None:
     """Make a cache OUT of all samples of the cache STORE, in another form.
 
     Slots whose file failed are dropped. Integers, steps and what is recorded of the source files stay as they are. If

@@ -13,7 +13,7 @@ from freqcache_cli.usage import SEED, usage
 
 @click.command("subset")
 @click.argument("store", metavar="STORE")
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.argument("out", type=click.Path(), metavar="OUT")
 @click.option("--classes", metavar="A,B", help="Keep these classes.")
 @click.option("--classes-file", type=click.Path(path_type=Path), help="Keep the classes named there, one a line.")
 @click.option("--keep-labels", is_flag=True, help="With classes: keep all class names and every label as it is.")
@@ -33,7 +33,7 @@ from freqcache_cli.usage import SEED, usage
 @rewriting_options
 def command(
     store: str,
-    out: Path,
+    out: str,
     *,
     classes: str | None,
     classes_file: Path | None,

@@ -1,0 +1,10 @@
+"""What would be too much to hold in memory, kept beside it: bytes, rows with text, and their sorting."""
+
+from __future__ import annotations
+
+from freqcache.scratch.columns import Column
+from freqcache.scratch.pieces import Scratch
+from freqcache.scratch.rows import Chunk, RowTable, regrouped
+from freqcache.scratch.sorting import KEY, keys_of, sorted_rows
+
+__all__ = ["KEY", "Chunk", "Column", "RowTable", "Scratch", "keys_of", "regrouped", "sorted_rows"]

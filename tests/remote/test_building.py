@@ -1,0 +1,222 @@
+"""Builds and rewrites that write to a real S3 server, through a proxy that counts and fails, and to other URLs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from photographs import write_tree
+from remote.conftest import BUCKET
+from remote.proxy import Proxy
+
+import freqcache
+from freqcache.building import making
+from freqcache.errors import BuildError, NoSamplesError
+from freqcache.remote import retrying
+from freqcache.rewriting import repack
+from freqcache_cli.main import main
+
+Rule = Callable[[str, str], str | None]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying.retrying, "__kwdefaults__", retrying.retrying.__kwdefaults__ | {"first_wait": 0.0})
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders with a file that fails."""
+    source = write_tree(tmp_path_factory.mktemp("photos") / "photos")
+    (source / "train" / "ant" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing more")
+    return source
+
+
+@pytest.fixture(scope="module")
+def here(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A local store of them."""
+    out = tmp_path_factory.mktemp("here") / "out.zarr"
+    freqcache.build(photos, out, workers=1, quiet=True)
+    return out
+
+
+@pytest.fixture
+def there(s3: Proxy, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a store to make; afterwards nothing stands there."""
+    name = f"{BUCKET}/made/{abs(hash(request.node.name))}"
+    yield f"s3://{name}/out.zarr"
+    s3.fault = lambda method, path: None
+    system = fsspec.filesystem("s3", use_listings_cache=False)
+    if system.exists(name):
+        system.rm(name, recursive=True)
+
+
+def local_files(store: Path) -> dict[str, bytes]:
+    beside = [store.with_name(f"{store.name}.ledger.jsonl")]
+    paths = [path for path in (*store.rglob("*"), *beside) if path.is_file()]
+    return {path.relative_to(store.parent).as_posix(): path.read_bytes() for path in paths}
+
+
+def url_files(url: str, **options: Any) -> dict[str, bytes]:
+    system, path = fsspec.core.url_to_fs(url, use_listings_cache=False, **options)
+    parent = path.rpartition("/")[0]
+    return {name.removeprefix(f"{parent}/"): data for name, data in system.cat(system.find(parent)).items()}
+
+
+def every(number: int, fault: str, methods: str = "PUT GET HEAD") -> Rule:
+    """Return a rule by which so many requests pass, and the next one fails."""
+    passed = 0
+
+    def rule(method: str, path: str) -> str | None:
+        nonlocal passed
+        passed += method in methods.split()
+        return fault if passed and passed % number == 0 and method in methods.split() else None
+
+    return rule
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_same_bytes_stand_at_a_url(photos: Path, here: Path, there: str, workers: int) -> None:
+    report = freqcache.build(photos, there, workers=workers, quiet=True)
+    assert url_files(there) == local_files(here)
+    assert (report.path, report.ledger) == (there, f"{there}.ledger.jsonl")
+    assert report.n_failed == 1
+    assert report.bytes_out == sum(path.stat().st_size for path in here.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("fault", ["throttle", "error", "reset", "cut"])
+def test_passing_faults_change_nothing(photos: Path, here: Path, there: str, s3: Proxy, fault: str) -> None:
+    s3.fault = every(29, fault)
+    before = s3.traffic.faults
+    freqcache.build(photos, there, workers=1, quiet=True)
+    assert s3.traffic.faults > before + 3
+    s3.fault = lambda method, path: None
+    assert url_files(there) == local_files(here)
+
+
+def test_what_was_finished_is_not_written_again(
+    photos: Path, here: Path, there: str, s3: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = making.build_shard, []
+
+    def stopping(task: Any) -> int:
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(task)
+        return real(task)
+
+    s3.traffic.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "build_shard", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            freqcache.build(photos, there, workers=1, quiet=True)
+    with pytest.raises(freqcache.errors.StoreError, match="did not finish"):
+        freqcache.open(there)
+    report = freqcache.build(photos, there, workers=1, quiet=True)
+    assert report.n_resumed == 1
+    assert url_files(there) == local_files(here)
+    puts = Counter(path.partition("?")[0] for method, path, _ in s3.traffic.requests if method == "PUT")
+    assert {path: n for path, n in puts.items() if "/c/" in path and n > 1} == {}
+
+
+def test_a_server_that_goes_on_failing_ends_the_build(
+    photos: Path, here: Path, there: str, s3: Proxy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    s3.fault = lambda method, path: "throttle" if method == "PUT" and "/val/y/" in path else None
+    assert main(["build", str(photos), there, "--workers", "1", "--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    for words in (f"{there}/val/y/c/0/0", "attempts", "the same command goes on from here"):
+        assert words in said
+    s3.fault = lambda method, path: None
+    assert main(["build", str(photos), there, "--workers", "1"]) == 0
+    said = capsys.readouterr().out
+    assert f"{there}: " in said
+    assert "1 shards were done already" in said
+    assert url_files(there) == local_files(here)
+
+
+def test_what_stands_there_is_kept_or_replaced(photos: Path, there: str) -> None:
+    folder = there.rpartition("/")[0]
+    system = fsspec.filesystem("s3", use_listings_cache=False)
+    system.pipe_file(f"{folder}/other.zarr/notes.txt", b"precious")
+    with pytest.raises(BuildError, match="not a freqcache store; it is left alone"):
+        freqcache.build(photos, f"{folder}/other.zarr", workers=1, quiet=True, overwrite=True)
+    with pytest.raises(BuildError, match="not a freqcache store; it is left alone"):
+        freqcache.build(photos, f"{folder}/other.zarr/notes.txt", workers=1, quiet=True)
+    assert system.cat_file(f"{folder}/other.zarr/notes.txt") == b"precious"
+    freqcache.build(photos, there, workers=1, quiet=True)
+    with pytest.raises(BuildError, match="exists and is complete; --overwrite replaces it"):
+        freqcache.build(photos, there, workers=1, quiet=True)
+    freqcache.build(photos, there, freqcache.BuildOptions(size=48), workers=1, quiet=True, overwrite=True)
+    assert freqcache.open(there).kind == "fixed"
+    assert not [name for name in url_files(there) if name.startswith("out.zarr/train/y")]
+
+
+def test_another_unfinished_build_is_refused(photos: Path, there: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "build_shard", stop)
+        with pytest.raises(KeyboardInterrupt):
+            freqcache.build(photos, there, workers=1, quiet=True)
+    with pytest.raises(BuildError, match="an unfinished build of other files or with other options"):
+        freqcache.build(photos, there, freqcache.BuildOptions(size=48), workers=1, quiet=True)
+
+
+def test_a_build_without_a_sample_leaves_its_ledger(there: str, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "ant").mkdir(parents=True)
+    (tmp_path / "photos" / "ant" / "a.jpg").write_bytes(b"no image")
+    with pytest.raises(NoSamplesError, match=r"none of its 1 files could be used.*out\.zarr\.ledger\.jsonl"):
+        freqcache.build(tmp_path / "photos", there, workers=1, quiet=True)
+    assert list(url_files(there)) == ["out.zarr.ledger.jsonl"]
+
+
+def test_rewriting_from_a_url_to_a_url(photos: Path, here: Path, there: str, tmp_path: Path) -> None:
+    freqcache.build(photos, there, workers=1, quiet=True)
+    local = repack(here, tmp_path / "some.zarr", channels="24", workers=1, quiet=True)
+    found = repack(there, there.replace("out.zarr", "some.zarr"), channels="24", workers=1, quiet=True)
+    assert found.path == there.replace("out.zarr", "some.zarr")
+    assert found.id == local.id
+    with pytest.raises(BuildError, match="would replace its own source"):
+        repack(there, there, channels="24", workers=1, quiet=True, overwrite=True)
+    with pytest.raises(BuildError, match="lies inside its own source"):
+        repack(there, f"{there}/some.zarr", channels="24", workers=1, quiet=True)
+
+
+def test_file_systems_that_are_no_object_stores(photos: Path, here: Path, tmp_path: Path) -> None:
+    """There, a file that is not finished has another name."""
+    (tmp_path / "by-url").mkdir()
+    (tmp_path / "by-url" / "out.zarr").mkdir()
+    freqcache.build(photos, f"file://{tmp_path}/by-url/out.zarr", workers=2, quiet=True)
+    assert local_files(tmp_path / "by-url" / "out.zarr") == local_files(here)
+
+
+def test_memory_is_of_one_process(photos: Path, here: Path) -> None:
+    with pytest.raises(BuildError, match=r"is of this process alone; workers: expected 1, found 2"):
+        freqcache.build(photos, "memory://made/out.zarr", workers=2, quiet=True)
+    freqcache.build(photos, "memory://made/out.zarr", quiet=True)
+    assert url_files("memory://made/out.zarr") == local_files(here)
+    fsspec.filesystem("memory").rm("/made", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("s3://bucket", "a store needs a name of its own there"),
+        ("s3://no-such-bucket/out.zarr", "cannot be written: The specified bucket does not exist"),
+        ("nonsense://a/b", "cannot be written: Protocol not known: nonsense"),
+    ],
+)
+def test_places_that_cannot_be_written(
+    photos: Path, s3: Proxy, url: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", str(photos), url, "--workers", "1", "--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert f"{url}: {words}" in said
