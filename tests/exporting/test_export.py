@@ -20,6 +20,7 @@ import freqcache
 from freqcache import BuildOptions, ChannelMask
 from freqcache.errors import ExportError, MaskError, StoreError
 from freqcache.exporting import ExportIncompleteError, export_jpegs, to_jpeg
+from freqcache.exporting import folder as exporting_folder
 from freqcache.exporting.steps import whole_steps
 from freqcache.exporting.writing import WORK_FOLDER
 from freqcache.jpeg import read_coefficients
@@ -330,3 +331,30 @@ def test_what_reads_back_wrong_is_refused(caches: Caches, tmp_path: Path, monkey
     with pytest.raises(ExportIncompleteError, match="reads back as something else"):
         export_jpegs(caches("native"), tmp_path, limit=2, workers=1, quiet=True)
     assert tree(tmp_path) == {}
+
+
+def test_names_are_made_task_by_task_and_outcomes_are_counted(
+    caches: Caches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept of an export does not grow with its samples, but for numbers in arrays."""
+    made: list[int] = []
+    real = exporting_folder.FileNames.of
+    written: list[int] = []
+    real_write = exporting_folder.write_group_files
+
+    def noted(self: exporting_folder.FileNames, slot: int) -> str:
+        made.append(slot)
+        return real(self, slot)
+
+    def counted(task):
+        written.append(len(made))  # no names but those of this task and the ones before
+        assert len(made) <= sum(sizes) + len(task.slots)
+        sizes.append(len(task.slots))
+        return real_write(task)
+
+    sizes: list[int] = []
+    monkeypatch.setattr(exporting_folder.FileNames, "of", noted)
+    monkeypatch.setattr(exporting_folder, "write_group_files", counted)
+    report = export_jpegs(caches("int8"), tmp_path / "out", workers=1, quiet=True)
+    assert len(written) > 1
+    assert report.n_files == len(made) == len(tree(tmp_path / "out"))

@@ -15,6 +15,8 @@ import freqcache
 from freqcache.errors import BuildError, MaskError, StoreError
 from freqcache.extraction import ExtractionOptions
 from freqcache.rewriting import RewriteReport, Selection, merge, repack, subset
+from freqcache.rewriting import source as rewriting_source
+from freqcache_cli.main import main
 from freqcache_formats import ChannelMask
 
 from .oracle import assert_equal, attributes, read
@@ -253,3 +255,27 @@ def test_options_are_json(stores: Path, tmp_path: Path) -> None:
     subset(stores / "int8.zarr", tmp_path / "out", Selection(classes=("ant",), limit_per_class=2, seed=5), **QUIET)
     found = json.loads((tmp_path / "out" / "zarr.json").read_text())["attributes"]["freqcache"]["options"]["made_from"]
     assert found["kept"] == {"classes": ["ant"], "limit_per_class": 2, "seed": 5}
+
+
+def test_nothing_stays_open(store: Path, tmp_path: Path) -> None:
+    subset(store, tmp_path / "new.zarr", Selection(classes=("bee",)), **QUIET)
+    assert rewriting_source._opened == {}
+    damaged = tmp_path / "damaged.zarr"
+    shutil.copytree(store, damaged)
+    for part in (damaged / "train").rglob("c/*"):
+        if part.is_dir() and part.parent.parent.name in ("y", "coefficients"):
+            shutil.rmtree(part)
+    with pytest.raises(StoreError):
+        repack(damaged, tmp_path / "other.zarr", level=2, **QUIET)
+    assert rewriting_source._opened == {}
+
+
+def test_info_says_in_words_what_a_store_was_made_of(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subset(store, tmp_path / "new.zarr", Selection(classes=("bee",), limit_per_class=2), **QUIET)
+    assert main(["info", str(tmp_path / "new.zarr")]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"stores (id {freqcache.open(store).id})" in shown
+    assert "(classes bee, limit_per_class 2, seed 0)" in shown
+    assert "{" not in shown
