@@ -88,7 +88,7 @@ def export_network(
     if form not in FORMS:
         msg = f"unknown form {form!r}: expected one of {', '.join(FORMS)}"
         raise TrainingError(msg)
-    if path.suffix != FORMS[form]:
+    if path.suffix.lower() != FORMS[form]:
         msg = f"{path}: expected a name that ends in {FORMS[form]} for the form {form!r}"
         raise TrainingError(msg)
     trained = run if isinstance(run, TrainedRun) else load_run(run)

@@ -77,14 +77,18 @@ def _block(title: str, lines: Iterable[str]) -> list[str]:
 
 
 def _options(options: Mapping[str, Any]) -> str:
-    flat = {key: value for key, value in options.items() if not isinstance(value, Mapping)}
-    for name, value in options.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{key}": inner for key, inner in value.items()}
-    shown = {True: "yes", False: "no", None: "none"}
-    return ", ".join(
-        f"{key} {shown[value] if isinstance(value, bool) or value is None else value}" for key, value in flat.items()
-    )
+    return ", ".join(f"{key} {_value(value)}" for key, value in options.items())
+
+
+def _value(value: Any) -> str:
+    """Return a value of JSON in words: objects in parentheses, the entries of a list with "and" between them."""
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, Mapping):
+        return f"({_options(value)})"
+    if isinstance(value, list | tuple):
+        return " and ".join(map(_value, value)) or "nothing"
+    return _shown(str(value))
 
 
 def _splits(splits: Sequence[SplitReport]) -> list[str]:

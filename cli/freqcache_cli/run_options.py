@@ -13,6 +13,7 @@ import click
 
 from freqcache_cli.names import MASK, RECIPE
 from freqcache_cli.sizes import parse_bytes
+from freqcache_cli.usage import usage
 
 if TYPE_CHECKING:
     from freqcache.training import RunConfig
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+ARCHITECTURES: Final = ("resnet18", "resnet34", "resnet50", "mobilenet_v2")
+"""Those of :mod:`freqcache.models`, which a test compares."""
+
 OPTIONS: Final[tuple[tuple[str, str, Any, str, str], ...]] = (
     # flag, attribute, type, default, help
-    ("--arch", "arch", str, "resnet18", "resnet18, resnet34, resnet50, mobilenet_v2."),
+    ("--arch", "arch", click.Choice(ARCHITECTURES), "resnet18", "The network."),
     ("--width", "width", float, "1.0", "Factor on the channels of every stage."),
     ("--strides", "strides", click.Choice(["iso", "paper"]), "iso", "Compute of the RGB network, or the paper's x3."),
     ("--input", "input", click.Choice(["dct", "rgb"]), "dct", "Channels, or pixels of the same cache."),
@@ -151,8 +155,10 @@ def create_config(cache: str | None, options: dict[str, Any], *, gated: bool = F
 
     Raises
     ------
-    TrainingError, MaskError
+    click.UsageError
         If the options make no run.
+    TrainingError, MaskError
+        If the cache or the mask cannot be read.
     """
     from dataclasses import fields
 
@@ -161,7 +167,8 @@ def create_config(cache: str | None, options: dict[str, Any], *, gated: bool = F
 
     recipe, source = options.pop("recipe"), options.pop("channels")
     channels: ChannelMask | None = None if source is None else ChannelMask.load(source)
-    chosen = {} if recipe is None else load_recipe(recipe)
+    with usage():
+        chosen = {} if recipe is None else load_recipe(recipe)
     names = {field.name for field in fields(RunConfig)}
     typed = {name: options.pop(name) for name in sorted(names & set(options))}
     chosen |= {name: value for name, value in typed.items() if value is not None}
@@ -171,4 +178,6 @@ def create_config(cache: str | None, options: dict[str, Any], *, gated: bool = F
         free = free and (wanted or cache is None or not holds_few_channels(cache))
         chosen["gate"] = "dynamic" if free else "none"
     _refuse_unused({name for name, value in typed.items() if value is not None}, chosen)
-    return RunConfig(cache=resolve_cache(cache, channels), channels=channels, **chosen)
+    place = resolve_cache(cache, channels)
+    with usage():
+        return RunConfig(cache=place, channels=channels, **chosen)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Final
 
+from freqcache.errors import StoreError
 from freqcache.store import Store
 from freqcache_formats.mask import ChannelMask
 
@@ -17,7 +19,7 @@ MASKS: Final = ("6", "24", "64", "192")
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """What is measured, and for how long.
+    """What is measured, and for how long; StoreError for numbers that measure nothing.
 
     Attributes
     ----------
@@ -49,6 +51,15 @@ class BenchOptions:
     repeats: int = 5
     seconds: float = 60.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.seconds) and self.seconds > 0):
+            msg = f"seconds: expected a positive number, found {self.seconds}"
+            raise StoreError(msg)
+        for name in ("threads", "batch_size", "repeats"):
+            if getattr(self, name) < 1:
+                msg = f"{name}: expected at least 1, found {getattr(self, name)}"
+                raise StoreError(msg)
 
 
 def named_masks(wanted: Sequence[ChannelMask | str | Path], store: Store) -> dict[str, ChannelMask]:

@@ -10,7 +10,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,8 @@ from freqcache.dataset import FrequencyDataset
 from freqcache.errors import StoreError
 from freqcache.progress import progress
 from freqcache.remote import RemotePath
-from freqcache.sources import SourceFile, SourceTree, list_source
+from freqcache.sources import SourceFile, SourceReader, SourceTree, list_source
+from freqcache.sources.spool import copy_files, temporary_spool
 from freqcache.store import open_store
 from freqcache.store.places import LocalPlace
 from freqcache_formats.mask import ChannelMask
@@ -54,9 +55,10 @@ def measure_reading(path: str | Path, options: BenchOptions | None = None, *, qu
     StoreError, MaskError, BuildError
         If the store, a mask or the source cannot be read, or the source does not hold the store's files.
     """
-    bench = _Bench(path, options or BenchOptions())
-    bench.compile()
-    return bench.run(time.perf_counter(), quiet=quiet)
+    with ExitStack() as stack:
+        bench = _Bench(path, options or BenchOptions(), stack, quiet=quiet)
+        bench.compile()
+        return bench.run(time.perf_counter(), quiet=quiet)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +94,9 @@ class _Configuration:
 class _Bench:
     """One measurement, from its preparation to the report."""
 
-    def __init__(self, path: str | Path, options: BenchOptions) -> None:
+    def __init__(self, path: str | Path, options: BenchOptions, stack: ExitStack, *, quiet: bool) -> None:
         self.options = options
+        self._stack, self._quiet = stack, quiet
         store = open_store(path)
         split = options.split or ("train" if "train" in store.splits else store.splits[0])
         self.masks = named_masks(options.channels, store)
@@ -106,6 +109,7 @@ class _Bench:
         self.local = store.place.path if isinstance(store.place, LocalPlace) else None
         self.tree = None if options.source is None else list_source(options.source)
         self.notes: list[str] = []
+        self._files: tuple[dict[int, SourceFile], SourceReader] | None = None  # of Pillow: the same in every state
 
     def compile(self) -> None:
         """Read a sample with every mask: kernels are compiled and kept on a machine's first run, which takes long."""
@@ -234,10 +238,10 @@ class _Bench:
         if tree is None:
             return None
         units = units_of(self.dataset.row_groups, "groups", _MOST_FILES, seed=self.options.seed)
-        found = {item: self._source_file(tree, item) for item in np.concatenate(units).tolist()}
+        found, source = self._source_files(tree, np.concatenate(units).tolist())
         files: Files | None = None
-        root = tree.reader.root
         if state == "cold":
+            root = source.root
             if isinstance(root, RemotePath):
                 return None
             places = {item: root / (file.container or file.path) for item, file in found.items()}
@@ -247,10 +251,23 @@ class _Bench:
             units,
             files,
             found=found.__getitem__,
-            source=tree.reader,
+            source=source,
             threads=self.options.threads,
         )
         return _Configuration(reader=reader, channels="", n_channels=0, order="groups", hot=False, bytes_per_image=0)
+
+    def _source_files(self, tree: SourceTree, items: list[int]) -> tuple[dict[int, SourceFile], SourceReader]:
+        """Return the files of items, and what reads them: a copy, where the source is only quick in its own order."""
+        if self._files is None:
+            found = {item: self._source_file(tree, item) for item in items}
+            reader: SourceReader = tree.reader
+            if tree.sequential:
+                spool = self._stack.enter_context(temporary_spool())
+                reader, copies = copy_files(reader, found.values(), spool, quiet=self._quiet)
+                found = {item: copies[file.path] for item, file in found.items()}
+                self._note(PILLOW, "reads a copy of the images: the source itself is slow but in its own order")
+            self._files = found, reader
+        return self._files
 
     def _source_file(self, tree: SourceTree, item: int) -> SourceFile:
         """Return the file that an item is of."""

@@ -10,12 +10,30 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from freqcache.building.options import LedgerEntry
+from freqcache.building.placing import target_of
+from freqcache.remote import is_url
 from freqcache.store.targets import Target
 
 
 def ledger_name(store: Target) -> str:
     """Return the name of a store's ledger, which lies beside it."""
     return f"{store.name}.ledger.jsonl"
+
+
+def ledger_owner(path: str | Path) -> Target | None:
+    """Return the store whose ledger is that of the store at a path or URL; None where nothing can lie beside it.
+
+    Users zip a store when it is built, and its ledger stays where it was: ``OUT.zarr.zip`` and ``OUT.zip`` have that of
+    ``OUT.zarr``, unless there is one of their own name.
+    """
+    if "::" in str(path):  # a chain of file systems
+        return None
+    target = target_of(str(path) if is_url(path) else Path(path).absolute())
+    if not target.name.endswith(".zip"):
+        return target
+    stem = target.name.removesuffix(".zip")
+    owners = [target, *(target.parent / name for name in dict.fromkeys((stem, f"{stem.removesuffix('.zarr')}.zarr")))]
+    return next((owner for owner in owners if owner.parent.exists(ledger_name(owner))), target)
 
 
 def write_ledger(store: Target, entries: Sequence[LedgerEntry]) -> Path | str | None:

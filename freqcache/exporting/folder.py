@@ -9,26 +9,27 @@ original of the cache never at all.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
 
 from freqcache.errors import ExportError
 from freqcache.exporting.images import wanted_channels
-from freqcache.exporting.names import file_names
+from freqcache.exporting.names import FileNames
 from freqcache.exporting.report import ExportIncompleteError, ExportReport, OriginSizes
 from freqcache.exporting.selection import select_slots
 from freqcache.exporting.writing import WORK_FOLDER, GroupTask, Outcome, WriteOptions, write_group_files
 from freqcache.interruption import GOES_ON, going_on
+from freqcache.locking import lock_file
 from freqcache.progress import progress
 from freqcache.store import Store, open_store
+from freqcache.store.finding import Named
 from freqcache.workers import Pool, WorkerDiedError
 from freqcache_formats.layout import Origin
 from freqcache_formats.mask import ChannelMask
@@ -41,7 +42,7 @@ def export_jpegs(
     channels: ChannelMask | str = "all",
     split: str | None = None,
     classes: Sequence[str] | None = None,
-    samples: Sequence[int | str] | None = None,
+    samples: Sequence[Named] | None = None,
     limit: int | None = None,
     workers: int | None = None,
     verify: bool = True,
@@ -94,8 +95,7 @@ def export_jpegs(
     options = WriteOptions(
         store=str(store), id=opened.id, mask=mask, folder=folder.resolve(), verify=verify, overwrite=overwrite
     )
-    tasks = list(_tasks(opened, chosen, options))
-    outcomes: dict[tuple[str, int], Outcome] = {}
+    tally = _Tally(opened, chosen)
     try:
         total = sum(map(len, chosen.values()))
         with (
@@ -104,8 +104,8 @@ def export_jpegs(
             Pool(workers) as pool,
             progress(total, "exporting", quiet=quiet) as bar,
         ):
-            for name, found in pool.run(write_group_files, tasks):
-                outcomes.update(((name, outcome.slot), outcome) for outcome in found)
+            for name, found in pool.run(write_group_files, _Tasks(opened, chosen, options)):
+                tally.add(name, found)
                 bar.update(len(found))
     except WorkerDiedError as error:
         msg = f"{folder}: a worker process died (killed, or out of memory); {GOES_ON}"
@@ -113,7 +113,7 @@ def export_jpegs(
     except OSError as error:
         msg = f"{error.filename or folder}: {error.strerror or error}; {GOES_ON}"
         raise ExportError(msg) from error
-    report = _report(opened, folder, chosen, outcomes, mask, began)
+    report = tally.report(folder, len(mask), time.perf_counter() - began)
     if report.refused:
         path, reason = report.refused[0]
         also = f"; so are {len(report.refused) - 1} more" if len(report.refused) > 1 else ""
@@ -144,75 +144,100 @@ def _place(folder: str | Path, store: Store) -> Path:
 def _working_in(folder: Path) -> Iterator[None]:
     """Hold the export's folder, and a folder in it for files that are being written, for this process alone."""
     work = folder / WORK_FOLDER
-    work.mkdir(parents=True, exist_ok=True)
-    lock = os.open(work / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            msg = f"{folder}: another export is writing here"
-            raise ExportError(msg) from None
-        try:
-            for leftover in work.glob("*.partial"):  # of a run that was killed
-                leftover.unlink()
-            yield
-        finally:
-            shutil.rmtree(work)
+        lock = lock_file(work / "lock")
+    except BlockingIOError:
+        msg = f"{folder}: another export is writing here"
+        raise ExportError(msg) from None
+    except OSError as error:
+        msg = f"{folder}: cannot be made, or not be written to: {error.strerror or error}"
+        raise ExportError(msg) from error
+    try:
+        _clear(work)  # of a run that was killed
+        yield
     finally:
-        os.close(lock)
+        try:
+            _clear(work)
+            (work / "lock").unlink()  # before the lock goes with it
+            with suppress(OSError):  # the next export has just made its own lock in it
+                work.rmdir()
+        finally:
+            os.close(lock)
 
 
-def _tasks(store: Store, chosen: dict[str, npt.NDArray[np.intp]], options: WriteOptions) -> Iterator[GroupTask]:
-    for name, slots in chosen.items():
-        split = store[name]
-        names = file_names(split)
-        groups = split.row_groups[slots]
-        for part in np.split(slots, np.flatnonzero(np.diff(groups)) + 1):
-            yield GroupTask(options=options, split=name, slots=part, names=tuple(names[slot] for slot in part.tolist()))
+def _clear(work: Path) -> None:
+    for partial in work.glob("*.partial"):
+        partial.unlink()
 
 
-def _report(
-    store: Store,
-    folder: Path,
-    chosen: dict[str, npt.NDArray[np.intp]],
-    outcomes: dict[tuple[str, int], Outcome],
-    mask: ChannelMask,
-    began: float,
-) -> ExportReport:
-    sizes = {origin: [0, 0, 0] for origin in Origin}
-    splits = {}
-    good: list[Outcome] = []
-    refused: list[tuple[str, str]] = []
-    for name, slots in chosen.items():
-        split = store[name]
-        origins, source_bytes = split.values("origin"), split.values("source_bytes")
-        mine = [outcomes[name, slot] for slot in slots.tolist()]
-        refused += [(f"{folder}/{outcome.name}", outcome.reason) for outcome in mine if outcome.reason]
-        done = [outcome for outcome in mine if not outcome.reason]
-        splits[name] = len(done)
-        good += done
-        for outcome in done:
-            entry = sizes[Origin(int(origins[outcome.slot]))]
-            _add(entry, (1, outcome.size, int(source_bytes[outcome.slot])))
-    return ExportReport(
-        folder=folder,
-        kind=store.kind,
-        splits=splits,
-        n_written=sum(outcome.written for outcome in good),
-        n_kept=sum(not outcome.written for outcome in good),
-        origins={
-            origin.name.lower(): OriginSizes(files=files, bytes=size, source_bytes=source)
-            for origin, (files, size, source) in sizes.items()
-            if files
-        },
-        channels=len(mask),
-        stored_channels=len(store.channels),
-        n_rounded=sum(not outcome.exact for outcome in good),
-        refused=tuple(refused),
-        seconds=time.perf_counter() - began,
-    )
+class _Tasks(Sequence[GroupTask]):
+    """The tasks of an export, each made when it is asked for: only then its samples have names in memory."""
+
+    def __init__(self, store: Store, chosen: dict[str, npt.NDArray[np.intp]], options: WriteOptions) -> None:
+        self._options = options
+        self._names = {name: FileNames(store[name]) for name in chosen}
+        self._parts: list[tuple[str, npt.NDArray[np.intp]]] = []
+        for name, slots in chosen.items():
+            cuts = np.flatnonzero(np.diff(store[name].row_groups[slots])) + 1
+            self._parts += [(name, part) for part in np.split(slots, cuts)]
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    @overload
+    def __getitem__(self, index: int) -> GroupTask: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[GroupTask]: ...
+    def __getitem__(self, index: int | slice) -> GroupTask | Sequence[GroupTask]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        name, slots = self._parts[index]
+        names = tuple(self._names[name].of(slot) for slot in slots.tolist())
+        return GroupTask(options=self._options, split=name, slots=slots, names=names)
 
 
-def _add(total: list[int], values: Iterable[int]) -> None:
-    for index, value in enumerate(values):
-        total[index] += value
+class _Tally:
+    """Counts what became of samples as it is told; only refused ones are remembered one by one."""
+
+    def __init__(self, store: Store, splits: Iterable[str]) -> None:
+        self._store = store
+        self._splits = dict.fromkeys(splits, 0)
+        self._values = {n: (store[n].values("origin"), store[n].values("source_bytes")) for n in self._splits}
+        self._sizes = {origin: [0, 0, 0] for origin in Origin}
+        self._n_written = self._n_rounded = 0
+        self._refused: list[tuple[int, int, str, str]] = []
+
+    def add(self, split: str, outcomes: Iterable[Outcome]) -> None:
+        """Count some samples of a split."""
+        origins, source_bytes = self._values[split]
+        for outcome in outcomes:
+            if outcome.reason:
+                place = list(self._splits).index(split)
+                self._refused.append((place, outcome.slot, outcome.name, outcome.reason))
+                continue
+            self._splits[split] += 1
+            self._n_written += outcome.written
+            self._n_rounded += not outcome.exact
+            sizes = self._sizes[Origin(int(origins[outcome.slot]))]
+            for index, value in enumerate((1, outcome.size, int(source_bytes[outcome.slot]))):
+                sizes[index] += value
+
+    def report(self, folder: Path, channels: int, seconds: float) -> ExportReport:
+        """Return what was counted; refused samples in their order, whenever they came."""
+        return ExportReport(
+            folder=folder,
+            kind=self._store.kind,
+            splits=self._splits,
+            n_written=self._n_written,
+            n_kept=sum(self._splits.values()) - self._n_written,
+            origins={
+                origin.name.lower(): OriginSizes(files=files, bytes=size, source_bytes=source)
+                for origin, (files, size, source) in self._sizes.items()
+                if files
+            },
+            channels=channels,
+            stored_channels=len(self._store.channels),
+            n_rounded=self._n_rounded,
+            refused=tuple((f"{folder}/{name}", reason) for _, _, name, reason in sorted(self._refused)),
+            seconds=seconds,
+        )

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
+import xxhash
+
 from freqcache.sources.tree import SPLIT_NAMES, UNSPLIT
 from freqcache.store import Split
 
@@ -16,25 +19,53 @@ _LONGEST: Final = 255
 """Bytes of a file name on common file systems."""
 
 
-def file_names(split: Split) -> dict[int, str]:
-    """Return the path of every present slot's file, relative to the export's folder, with forward slashes."""
-    taken: set[str] = set()
-    names: dict[int, str] = {}
-    recorded = {int(slot): _recorded(split, int(slot)) for slot in split.slots}
-    # Paths that stay as they are come first, so that none has to make way for one that was changed.
-    for slot, (path, kept) in sorted(recorded.items(), key=lambda entry: (not entry[1][1], entry[0])):
-        names[slot] = path
-        if path in taken or (not kept and _length(path) > _LONGEST):
-            folder, _, name = path.rpartition("/")
-            stem = name.removesuffix(".jpg")
-            number = f"-slot{slot}"
-            while _length(f"{stem}{number}.jpg") > _LONGEST:
-                stem = stem[:-1]
-            while f"{folder}/{stem}{number}.jpg" in taken:
-                number += "-"
-            names[slot] = f"{folder}/{stem}{number}.jpg"
-        taken.add(names[slot])
-    return names
+class FileNames:
+    """The path of every present slot's file, relative to the export's folder, with forward slashes.
+
+    Each is made when it is asked for: kept are eight bytes a slot, by which a path is known to be another slot's too.
+
+    Parameters
+    ----------
+    split : Split
+        The samples.
+    """
+
+    def __init__(self, split: Split) -> None:
+        self._split = split
+        slots = np.asarray(split.slots, dtype=np.intp)
+        digests, kept = np.empty(len(slots), dtype=np.uint64), np.empty(len(slots), dtype=bool)
+        too_long = np.empty(len(slots), dtype=bool)
+        for i, slot in enumerate(slots.tolist()):
+            path, kept[i] = _recorded(split, slot)
+            digests[i], too_long[i] = _digest(path), not kept[i] and _length(path) > _LONGEST
+        # Of those with one path, the first that stays as it was recorded has it, or else the first: none has to make
+        # way for one that was changed.
+        order = np.lexsort((slots, ~kept, digests))
+        self._digests = digests[order]
+        taken = np.zeros(len(slots), dtype=bool)
+        taken[order[1:]] = self._digests[1:] == self._digests[:-1]
+        self._changed = slots[taken | too_long]
+
+    def of(self, slot: int) -> str:
+        """Return the path of a slot."""
+        path, _ = _recorded(self._split, slot)
+        at = int(np.searchsorted(self._changed, slot))
+        if at == len(self._changed) or self._changed[at] != slot:
+            return path
+        folder, _, name = path.rpartition("/")
+        stem = name.removesuffix(".jpg")
+        number = f"-slot{slot}"  # by which it differs from all others that get one
+        while _length(f"{stem}{number}.jpg") > _LONGEST:
+            stem = stem[:-1]
+        while self._is_taken(f"{folder}/{stem}{number}.jpg"):
+            number += "-"
+        return f"{folder}/{stem}{number}.jpg"
+
+    def _is_taken(self, path: str) -> bool:
+        """Whether a slot's path was this, or had the same digest, before it was changed."""
+        digest = np.uint64(_digest(path))
+        at = int(np.searchsorted(self._digests, digest))
+        return at < len(self._digests) and bool(self._digests[at] == digest)
 
 
 def _recorded(split: Split, slot: int) -> tuple[str, bool]:
@@ -73,3 +104,7 @@ def _has_class(parts: list[str], wanted: str, split: str) -> bool:
 
 def _length(path: str) -> int:
     return len(path.rpartition("/")[2].encode("utf-8", "surrogateescape"))
+
+
+def _digest(path: str) -> int:
+    return xxhash.xxh3_64_intdigest(path.encode("utf-8", "surrogateescape"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,13 +17,13 @@ from PIL import Image, features
 
 from freqcache.errors import ExportError
 from freqcache.exporting.images import ImageReader, SampleImage, wanted_channels
-from freqcache.exporting.selection import find_slot
 from freqcache.pillow_files import pillow_warnings_hidden
 from freqcache.store import Store, open_store
+from freqcache.store.finding import find_slot
 from freqcache_formats.layout import Origin
 from freqcache_formats.mask import ChannelMask
 
-_FORMATS: Final = {
+ENDINGS: Final = {
     ".bmp": "BMP", ".jpeg": "JPEG", ".jpg": "JPEG", ".png": "PNG", ".ppm": "PPM", ".tif": "TIFF", ".tiff": "TIFF",
     ".webp": "WEBP",
 }  # fmt: skip
@@ -69,7 +70,7 @@ def to_jpeg(
     store : Store or path
         The cache.
     sample : int or str
-        A slot, or a source path.
+        A slot, or a source path or the end of one: see :mod:`freqcache.store.finding`.
     split : str, optional
         Needed for a slot where there are several splits.
     channels : ChannelMask, preset name or path of a mask.json
@@ -78,9 +79,9 @@ def to_jpeg(
     Raises
     ------
     ExportError
-        If there is no such sample, or a JPEG file cannot hold it.
+        If a JPEG file cannot hold the sample.
     StoreError, MaskError
-        If the cache or the mask cannot be read.
+        If the cache or the mask cannot be read, or there is no such sample.
     """
     opened = store if isinstance(store, Store) else open_store(store)
     name, slot = find_slot(opened, sample, split)
@@ -110,14 +111,14 @@ def save_sample(
     Raises
     ------
     ExportError
-        If there is no such sample, its format cannot hold it, or the file cannot be written.
+        If the format cannot hold the sample, or the file cannot be written.
     StoreError, MaskError
-        If the cache or the mask cannot be read.
+        If the cache or the mask cannot be read, or there is no such sample.
     """
     out = Path(out)
-    kind = _FORMATS.get(out.suffix.lower())
+    kind = ENDINGS.get(out.suffix.lower())
     if kind is None:
-        msg = f"{out}: unknown kind of image; expected a name with one of {', '.join(_FORMATS)}"
+        msg = f"{out}: unknown kind of image; expected a name with one of {', '.join(ENDINGS)}"
         raise ExportError(msg)
     if kind == "WEBP" and not features.check("webp"):
         msg = f"{out}: this Pillow was built without WebP"
@@ -166,7 +167,7 @@ def _converted(data: bytes, kind: str, out: Path) -> bytes:
 
 def _write(out: Path, data: bytes) -> None:
     """Put the whole file at its place, or leave there what was."""
-    partial = out.with_name(f".freqcache-{os.getpid()}.partial")
+    partial = out.with_name(f".freqcache-{os.getpid()}-{threading.get_ident()}.partial")  # threads write side by side
     try:
         partial.write_bytes(data)
         partial.replace(out)

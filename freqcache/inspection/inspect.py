@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from freqcache.building.placing import target_of
+from freqcache.building.ledger import ledger_owner
 from freqcache.errors import FormatError, StoreError
 from freqcache.inspection.ledger import LedgerReport, read_ledger
 from freqcache.inspection.report import HotCopyReport, SplitReport, StoreReport
 from freqcache.inspection.samples import SampleValues
 from freqcache.inspection.storage import StorageReport, describe_storage
-from freqcache.remote import is_url
 from freqcache.store import FixedSplit, NativeSplit, Store, open_store
 from freqcache.store.attributes import read_attributes
 from freqcache.store.hot import open_hot
@@ -129,6 +128,5 @@ def _hot_report(local: Path, store_id: str) -> HotCopyReport | None:
 
 
 def _ledger(path: str | Path | ZarrStore) -> LedgerReport | None:
-    if isinstance(path, str | Path) and "::" not in str(path):  # no chain of file systems
-        return read_ledger(target_of(str(path) if is_url(path) else Path(path).absolute()))
-    return None
+    owner = ledger_owner(path) if isinstance(path, str | Path) else None
+    return None if owner is None else read_ledger(owner)

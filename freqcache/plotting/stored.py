@@ -1,11 +1,10 @@
 """One sample of a cache, of either kind, with all its coefficients: what pictures of a sample are made of.
 
-Finding it by slot or by its source file's path, and its source file's pixels. Nothing is drawn here.
+And the pixels of its source file. Nothing is drawn here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from freqcache.pillow_files import DAMAGE, DEFAULT_MAX_PIXELS, open_image, pillo
 from freqcache.plotting.style import text
 from freqcache.rgb import coefficients_to_rgb
 from freqcache.store import FixedSplit, NativeSplit, Store, open_store
-from freqcache.store.split import as_slot
+from freqcache.store.finding import find_slot
 from freqcache_formats.channels import ALL_CHANNELS, N_FREQUENCIES
 from freqcache_formats.layout import Origin
 from freqcache_formats.mask import ChannelMask
@@ -138,26 +137,18 @@ def read_sample(path: str, index: str | int, split: str | None = None) -> Stored
     path : str
         Path or URL of the store.
     index : int or str
-        Slot, or the path of the source file as the store has it, or an end of it that no other file has.
+        A slot, or a source path or the end of one: see :mod:`freqcache.store.finding`.
     split : str, optional
-        For a slot the training split, or the first there is, by default; a path is looked for in all.
+        Needed for a slot where there are several splits.
 
     Raises
     ------
-    PlotError
-        If there is no such sample, or several have that name.
     StoreError, FormatError
-        If the store cannot be read.
+        If the store cannot be read, there is no such sample, or several have that name.
     """
-    slot = index if isinstance(index, int) else as_slot(index)
-    if slot is None:
-        store = open_store(path, hot=False)
-        part, slot = _find(store, path, str(index), split)
-    else:
-        store, part = open_split(path, split)
-        if slot >= part.metadata.slots:
-            msg = f"{path}: there is no slot {slot} in the split {part.name}: it has 0..{part.metadata.slots - 1}"
-            raise PlotError(msg)
+    store = open_store(path, hot=False)
+    name, slot = find_slot(store, index, split)
+    part = store[name]
     held = store.channels
     read = _read_fixed(part, slot, held) if isinstance(part, FixedSplit) else _read_native(part, slot, held)
     coefficients, steps, sampling, size = read
@@ -205,37 +196,6 @@ def _read_native(split: NativeSplit, slot: int, held: ChannelMask) -> _Parts:
         planes.append(plane)
     steps = batch.quantization[0].astype(np.float64)
     return tuple(planes), steps, sample.sampling.astype(np.int64), (sample.width, sample.height)
-
-
-def _find(store: Store, path: str, name: str, split: str | None) -> tuple[Split, int]:
-    """Return the split and the slot of the one source file with that path, or else with that end of its path."""
-    parts = [store[split]] if split is not None else [store[name] for name in store.splits]
-    found = [(part, slot, part.source_path(slot)) for part in parts for slot in _named(part, name)]
-    exact = [entry for entry in found if entry[2] == name]
-    found = exact or found
-    where = f"the split {split}" if split is not None else "any split"
-    if not found:
-        msg = f"{path}: no sample of {where} comes from {name!r}; give a slot, or a path as the store has it"
-        raise PlotError(msg)
-    if len(found) > 1:
-        first, second, *_ = (f"{part.name} {slot} ({source})" for part, slot, source in found)
-        several = f"{len(found)} samples come from files called {name!r}: {first}, {second}"
-        msg = f"{path}: {several}{', ..' if len(found) > 2 else ''}; give more of the path, or --split and a slot"
-        raise PlotError(msg)
-    return found[0][0], found[0][1]
-
-
-def _named(split: Split, name: str) -> Iterator[int]:
-    """Yield the slots whose source path is `name`, or ends in it at a ``/``; all paths are searched as one text."""
-    starts, blob = split.values("source_path_offset"), split.values("source_path").tobytes()
-    wanted = name.encode("utf-8", "surrogateescape")
-    place = blob.find(wanted) if wanted else -1
-    while place >= 0:
-        slot = int(np.searchsorted(starts, place, side="right")) - 1
-        at_start = place == starts[slot] or blob[place - 1 : place] == b"/"
-        if at_start and place + len(wanted) == starts[slot + 1]:
-            yield slot
-        place = blob.find(wanted, place + 1)
 
 
 def source_pixels(sample: StoredSample, source: str | Path) -> npt.NDArray[np.uint8]:

@@ -30,7 +30,7 @@ from freqcache.progress import progress
 from freqcache.rewriting.comparing import CompareTask, compare_shard
 from freqcache.rewriting.inputs import Input
 from freqcache.rewriting.report import RewriteReport
-from freqcache.rewriting.source import StoredSource
+from freqcache.rewriting.source import StoredSource, kept_open
 from freqcache.sources import SPLITS
 from freqcache.store.targets import Target
 from freqcache.workers import Pool
@@ -107,6 +107,7 @@ def run_rewrite(
         Journal(target, rewrite.fingerprint(), overwrite=overwrite, splits=tuple(rewrite.slots)) as journal,
         Pool(workers) as pool,
         resumable(target),
+        kept_open(samples.run),
     ):
         shards = make_shards(journal, pool, plans, samples, rewrite.form, "rewriting", quiet=quiet)
         digests, bytes_out = {}, 0

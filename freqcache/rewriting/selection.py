@@ -11,7 +11,7 @@ from typing import Any
 from freqcache.building.slots import shuffle_key
 from freqcache.errors import BuildError, StoreError
 from freqcache.rewriting.inputs import Input, StoredSample
-from freqcache.store.split import as_slot
+from freqcache.store.finding import find_slots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Selection:
     keep_labels : bool
         With `classes`: keep all class names and every label as it is.
     samples : tuple of str or None
-        Source paths, or numbers of slots in the one split that is read.
+        What samples are called: see :mod:`freqcache.store.finding`.
     limit_per_class : int or None
         At most so many samples of each class in each split: those whose paths come first when shuffled by `seed`. So a
         smaller limit gives a part of a larger one, and stores of other kinds of the same files the same samples.
@@ -82,7 +82,8 @@ class Selection:
             chosen = {label for label, name in enumerate(store.classes) if name in names}
             kept = {name: [s for s in samples if s.label in chosen] for name, samples in kept.items()}
         if self.samples is not None:
-            kept = _named(kept, self.samples, source, splits)
+            named = {name: set(slots.tolist()) for name, slots in find_slots(store, self.samples, splits).items()}
+            kept = {name: [s for s in samples if s.slot in named[name]] for name, samples in kept.items()}
         if self.limit_per_class is not None:
             kept = {name: self._first(samples, self.limit_per_class) for name, samples in kept.items()}
         kept = {name: samples for name, samples in kept.items() if samples}
@@ -118,29 +119,6 @@ class Selection:
         return tuple(name for name in there if name in set(wanted))
 
 
-def _named(
-    kept: Mapping[str, list[StoredSample]], wanted: Sequence[str], source: Input, splits: Sequence[str]
-) -> dict[str, list[StoredSample]]:
-    """Return the samples that are named, by source path or by slot."""
-    numbers = {slot for slot in map(as_slot, wanted) if slot is not None}
-    if numbers and len(splits) > 1:
-        msg = f"{source.location}: slot {min(numbers)} is one of each of its splits {', '.join(splits)}; name one split"
-        raise StoreError(msg)
-    paths = {word for word in wanted if as_slot(word) is None}
-    chosen = {name: [s for s in samples if s.path in paths or s.slot in numbers] for name, samples in kept.items()}
-    found = [sample for samples in chosen.values() for sample in samples]
-    missing = sorted(paths - {sample.path for sample in found})
-    missing += [f"slot {number}" for number in sorted(numbers - {sample.slot for sample in found})]
-    if missing:
-        every = [sample.path for samples in kept.values() for sample in samples]
-        near = difflib.get_close_matches(missing[0], every[:10_000], n=1)
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        hint = f"; did you mean {near[0]}?" if near else ""
-        msg = f"{source.location}: no sample {missing[0]}{more} among what was chosen{hint}"
-        raise StoreError(msg)
-    return chosen
-
-
 def read_lines(path: str | Path) -> tuple[str, ...]:
     """Return the lines of a text file (UTF-8) that are not empty: names of classes or samples.
 
@@ -154,7 +132,8 @@ def read_lines(path: str | Path) -> tuple[str, ...]:
     except OSError as error:
         msg = f"{path}: cannot be read: {error.strerror}"
         raise BuildError(msg) from error
-    lines = tuple(line for line in text.splitlines() if line.strip())
+    # Names may hold every other character that str.splitlines takes for the end of a line.
+    lines = tuple(line.removesuffix("\r") for line in text.split("\n") if line.strip())
     if not lines:
         msg = f"{path}: names nothing; expected a name a line"
         raise BuildError(msg)

@@ -7,6 +7,7 @@ ones is decoded once for all of them. What is read are the shards, never a hot c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -58,6 +59,16 @@ def open_once(run: str, name: str, split: str, make: Callable[[], FixedSplit | N
     if key not in _opened:
         _opened[key] = OpenedSplit(make())
     return _opened[key]
+
+
+@contextmanager
+def kept_open(run: str) -> Iterator[None]:
+    """Let go of what this process opened in a run, when it ends; workers let go of theirs with their lives."""
+    try:
+        yield
+    finally:
+        for key in [key for key in _opened if key[0] == run]:
+            del _opened[key]
 
 
 def windows(groups: Sequence[Sequence[Slot]], form: StoreForm) -> Iterator[list[Slot]]:

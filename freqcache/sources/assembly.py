@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from freqcache.errors import BuildError
 from freqcache.remote.paths import RemotePath
+from freqcache.sources.names import check_class_names
 from freqcache.sources.table import FileTable
 from freqcache.sources.tree import SPLIT_NAMES, SPLITS, SourceReader, SourceTree
 
@@ -120,7 +121,7 @@ def assemble(
     Raises
     ------
     BuildError
-        If there is no entry.
+        If there is no entry, or the name of a class cannot be stored.
     """
     listing = entries if isinstance(entries, Listing) else Listing.of(entries)
     if not listing.splits:
@@ -128,6 +129,7 @@ def assemble(
         raise BuildError(msg)
     if classes is None:
         classes = class_order(listing.names)
+    check_class_names(classes, str(root))
     return SourceTree(
         root=root,
         reader=reader,

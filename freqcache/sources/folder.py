@@ -17,6 +17,7 @@ from freqcache.errors import BuildError
 from freqcache.sources.assembly import Entry, Listing
 from freqcache.sources.file import SourceFile
 from freqcache.sources.files import read_file
+from freqcache.sources.names import check_class_names
 from freqcache.sources.tree import SPLIT_NAMES, SPLITS, UNSPLIT, SourceTree
 
 IMAGE_SUFFIXES: Final = frozenset(
@@ -51,7 +52,7 @@ def list_folder(root: str | Path, scratch: Path | None = None) -> SourceTree:
     ------
     BuildError
         If the folder is missing, is empty, has no class folders, mixes split folders with others, cannot be
-        listed whole, or has no file with the name of an image.
+        listed whole, has no file with the name of an image, or a class folder whose name cannot be stored.
     """
     if not str(root):
         msg = "the source is an empty name; expected a folder"
@@ -91,6 +92,8 @@ def _list(root: Path, scratch: Path | None) -> SourceTree:
     if not listing.splits:
         msg = f"{root}: no images in its {len(folders)} class folders ({ignored} other files)"
         raise BuildError(msg)
+    for split, base in bases.items():
+        check_class_names((f.name for f in class_folders[split] if f.name in listing.names), str(base))
     classes = sorted(listing.names)
     return SourceTree(
         root=root,

@@ -17,9 +17,9 @@ import xxhash
 from freqcache.errors import BuildError
 from freqcache.progress import progress
 from freqcache.sources.assembly import Entry, Listing, assemble, split_named
+from freqcache.sources.names import check_class_names, fault_of_path
 from freqcache.sources.repeats import Names
 from freqcache.sources.spool import Spool
-from freqcache.sources.table import encoded
 from freqcache.sources.tree import SPLIT_NAMES, UNSPLIT, SourceTree
 
 
@@ -110,21 +110,16 @@ def _checked(item: Any, number: int) -> tuple[str, str, str]:
     if not label:
         msg = f"{where}: label: expected the name of a class, found an empty one"
         raise BuildError(msg)
+    check_class_names([label], where)  # now: the iterable may be long
     name = f"{number:09}" if item.name is None else item.name
-    if type(name) is not str or not name or not _is_encodable(name):
+    if type(name) is not str or not name:
         msg = f"{where}: name: expected some text, found {name!r:.60}"
+        raise BuildError(msg)
+    if fault := fault_of_path(name):
+        msg = f"{where}: name: {name!r:.60} {fault}"
         raise BuildError(msg)
     split = UNSPLIT if item.split is None else split_named(str(item.split))
     if split is None:
         msg = f"{where}: unknown split {item.split!r:.60}; expected one of {', '.join(SPLIT_NAMES)}"
         raise BuildError(msg)
     return name, label, split
-
-
-def _is_encodable(name: str) -> bool:
-    """Whether a name can be written; one with half a character cannot."""
-    try:
-        encoded(name)
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -8,20 +8,23 @@ a killed process leaves it, and the next build of the same store begins it again
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-from contextlib import suppress
-from dataclasses import replace
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import mkdtemp
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from freqcache.errors import BuildError, SourceError
+from freqcache.locking import lock_file
 from freqcache.progress import progress
 from freqcache.sources.file import SourceFile
 from freqcache.sources.files import RangeReader
 from freqcache.sources.table import FileTable
-from freqcache.sources.tree import SourceTree
+from freqcache.sources.tree import SourceReader, SourceTree
 
 _ENDING: Final = ".spool.partial"
 
@@ -94,20 +97,98 @@ class Spool:
             raise self._failure(error) from error
 
     def _begin(self) -> BinaryIO:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644), "r+b", buffering=1 << 20)
         try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            descriptor = lock_file(self.path)
         except BlockingIOError:
-            file.close()
             msg = f"{self.path}: another build is writing this store"
             raise BuildError(msg) from None
+        file = os.fdopen(descriptor, "r+b", buffering=1 << 20)
         file.truncate()
         return file
 
     def _failure(self, error: OSError) -> BuildError:
         needs = "; it needs as much space as all the images" if error.errno == errno.ENOSPC else ""
         return BuildError(f"{self.path}: cannot be written: {error.strerror}{needs}")
+
+
+@contextmanager
+def temporary_spool() -> Iterator[Spool]:
+    """Yield a spool among the system's temporary files (``TMPDIR``), for work that writes nothing beside a store.
+
+    Raises
+    ------
+    BuildError
+        If there is no place for one.
+    """
+    try:
+        folder = mkdtemp(prefix="freqcache-")
+    except OSError as error:
+        msg = f"no temporary folder can be made: {error.strerror or error}; TMPDIR says where"
+        raise BuildError(msg) from error
+    try:
+        with Spool(Path(folder) / "source") as spool:
+            yield spool
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def left_spool(store: Path) -> Path | None:
+    """Return the spool that stands beside a store: of a build that runs, or was killed."""
+    path = Spool(store).path
+    return path if path.exists() else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopiedReader:
+    """Reads files that were copied into a spool: see :class:`freqcache.sources.tree.SourceReader`.
+
+    Attributes
+    ----------
+    copies : RangeReader
+        Of the spool.
+    unreadable : dict of str to str
+        By path, why files could not be copied.
+    """
+
+    copies: RangeReader
+    unreadable: dict[str, str]
+
+    @property
+    def root(self) -> Path:
+        """The folder of the spool."""
+        return self.copies.root
+
+    def read(self, file: SourceFile, length: int = -1) -> bytes:
+        """Return a file's bytes, or the first `length` of them."""
+        if file.path in self.unreadable:
+            raise SourceError(self.unreadable[file.path])
+        return self.copies.read(file, length)
+
+
+def copy_files(
+    reader: SourceReader, files: Iterable[SourceFile], spool: Spool, *, quiet: bool
+) -> tuple[CopiedReader, dict[str, SourceFile]]:
+    """Copy some files of a source into a spool, in the order in which they lie there; return them by path.
+
+    Where a whole source is built, :func:`spooled` copies it.
+
+    Raises
+    ------
+    BuildError
+        If the spool cannot be written, or the source has vanished.
+    """
+    unreadable: dict[str, str] = {}
+    copies: dict[str, SourceFile] = {}
+    ordered = sorted(files, key=lambda file: (file.container, file.position))
+    with progress(len(ordered), "spooling", quiet=quiet) as bar:
+        for file in ordered:
+            try:
+                copies[file.path] = _in_spool(file, reader.read(file), spool)
+            except SourceError as error:
+                unreadable[file.path], copies[file.path] = str(error), file
+            bar.update(1)
+    spool.flush()
+    return CopiedReader(copies=spool.reader, unreadable=unreadable), copies
 
 
 def spooled(tree: SourceTree, spool: Spool, *, quiet: bool) -> SourceTree:
@@ -138,4 +219,8 @@ def _copied(tree: SourceTree, file: SourceFile, spool: Spool) -> SourceFile:
         data = tree.reader.read(file)
     except SourceError as error:
         return replace(file, label=-1, size=0, problem=str(error))
+    return _in_spool(file, data, spool)
+
+
+def _in_spool(file: SourceFile, data: bytes, spool: Spool) -> SourceFile:
     return replace(file, size=len(data), mtime_ns=0, container=spool.path.name, position=spool.append(data))

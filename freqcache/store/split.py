@@ -229,7 +229,7 @@ class Split:
         """(slots,) intp; the row group of each slot. Reading a whole row group decodes each chunk once."""
         starts = self.values("row_group_start")
         lengths = np.diff(starts)
-        if len(starts) == 0 or starts[0] != 0 or starts[-1] != self.metadata.slots or np.any(lengths < 0):
+        if len(starts) == 0 or starts[0] != 0 or starts[-1] != self.metadata.slots or np.any(lengths <= 0):
             msg = f"{self.place}: row_group_start does not rise from 0 to the {self.metadata.slots} slots"
             raise StoreError(msg)
         return np.repeat(np.arange(len(lengths)), lengths)
@@ -364,11 +364,6 @@ class Split:
                 owner += f", {self.source_path(slot)}"
             msg = f"{error} (needed for {owner})"
             raise StoreError(msg) from error
-
-
-def as_slot(word: str) -> int | None:
-    """Return the slot that a word means; None for a source path: ``000000003`` is one, of an item without a name."""
-    return int(word) if word.isascii() and word.isdigit() and word == str(int(word)) else None
 
 
 def by_group(groups: npt.NDArray[np.integer[Any]]) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:

@@ -50,11 +50,6 @@ def mean_over_ranks(tensor: Tensor) -> Tensor:
     return sum_over_ranks(tensor) / world_size() if world_size() > 1 else tensor
 
 
-def any_over_ranks(condition: bool) -> bool:
-    """Return whether `condition` is true on any rank, so that all decide alike."""
-    return bool(sum_over_ranks(torch.tensor(int(condition))))
-
-
 def broadcast_object(value: T) -> T:
     """Return the `value` of rank 0, which is pickled; those of other ranks are ignored."""
     if world_size() == 1:

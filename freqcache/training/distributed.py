@@ -24,7 +24,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import torch
-from torch import Tensor
 from torch import distributed as dist
 
 from freqcache.errors import TrainingError
@@ -64,22 +63,6 @@ class Ranks:
     def is_main(self) -> bool:
         """Whether this is rank 0, which alone writes files and speaks."""
         return self.rank == 0
-
-    def share(self, joint: Tensor) -> Tensor:
-        """Return this rank's rows of a joint batch, as :class:`~freqcache.loading.loader.FrequencyLoader` deals them.
-
-        For random numbers that are drawn alike on every rank for the whole batch, so that their number changes nothing.
-
-        Parameters
-        ----------
-        joint : (N, ...) Tensor
-
-        Returns
-        -------
-        (n, ...) Tensor
-            Every `world_size`-th row, beginning with `rank`.
-        """
-        return joint[self.rank :: self.world_size]
 
 
 def ranks_from_environment(environment: Mapping[str, str] | None = None) -> Ranks:

@@ -42,7 +42,10 @@ class Draws:
 
     @property
     def rows(self) -> slice:
-        """The process's own images."""
+        """The process's own images, as :class:`~freqcache.loading.loader.FrequencyLoader` deals them.
+
+        Numbers are drawn alike on every process for all images, so that how many processes there are changes nothing.
+        """
         return slice(self.rank, None, self.world_size)
 
     def generator(self, purpose: int, device: torch.device | str = "cpu") -> torch.Generator:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 
@@ -126,8 +125,8 @@ class VerifyReport:
 
     Attributes
     ----------
-    path : Path
-        The store.
+    path : str
+        Absolute path or URL of the store.
     findings : tuple of Finding
         Everything that is wrong; none in a sound store.
     notes : tuple of str
@@ -138,7 +137,7 @@ class VerifyReport:
         Wall time.
     """
 
-    path: Path
+    path: str
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     counts: Counts
@@ -158,7 +157,7 @@ class VerifyReport:
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON."""
         return {
-            "path": str(self.path),
+            "path": self.path,
             "sound": self.is_sound,
             "findings": [asdict(finding) for finding in self.findings],
             "bad_samples": [asdict(sample) for sample in self.bad_samples],

@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from freqcache.building.ledger import ledger_owner
 from freqcache.building.options import MADE_FROM
-from freqcache.building.placing import target_of
 from freqcache.errors import StoreError
 from freqcache.progress import progress
-from freqcache.sources import list_source
+from freqcache.sources import SourceReader, list_source
+from freqcache.sources.spool import copy_files, left_spool, temporary_spool
 from freqcache.statistics import Accumulator
 from freqcache.store import Store, open_store
 from freqcache.store.content import split_digest, store_id
 from freqcache.store.places import LocalPlace
 from freqcache.store.shards import ShardIdentity
+from freqcache.store.targets import Target
 from freqcache.verification.coefficients import ShardResult, ShardTask, check_shard
 from freqcache.verification.documents import Documents, group_problems
 from freqcache.verification.findings import Findings, VerifyReport
@@ -90,14 +93,16 @@ def verify(
     documents = Documents(place=store.place, findings=findings)
     splits = _read_store(documents, store)
     hot = _read_hot(documents, store, splits)
-    checks: dict[str, SourceCheck] = {}
-    if source is not None:
-        checks = _source_checks(findings, store, splits, source, sample, seed)
-    _check_shards(findings, store, splits, hot, checks, workers, quiet)
+    with ExitStack() as stack:
+        checks: dict[str, SourceCheck] = {}
+        if source is not None:
+            ledger = ledger_owner(path)
+            checks = _source_checks(findings, store, splits, source, ledger, (sample, seed), stack, quiet)
+        _check_shards(findings, store, splits, hot, checks, workers, quiet)
     if isinstance(store.place, LocalPlace):
         _note_other_files(findings, store.place.path, documents.expected)
     return VerifyReport(
-        path=Path(store.location),
+        path=store.location,
         findings=tuple(findings.found),
         notes=tuple(findings.notes),
         counts=findings.counts,
@@ -152,6 +157,9 @@ def _check_id(
 def _read_hot(documents: Documents, store: Store, splits: list[SplitData]) -> dict[str, HotCheck]:
     """Return the checks of the hot copy, by split; none where there is no copy, or one that is being made."""
     if not isinstance(store.place, LocalPlace):
+        with suppress(StoreError):
+            (store.place / HOT).read("zarr.json")
+            documents.findings.notes.append("hot: the hot copy was not checked: it is used in local folders alone")
         return {}
     folder = store.place.path / HOT
     if not folder.exists() or (folder / ".build").exists():
@@ -160,27 +168,39 @@ def _read_hot(documents: Documents, store: Store, splits: list[SplitData]) -> di
 
 
 def _source_checks(
-    findings: Findings, store: Store, splits: list[SplitData], source: str | Path, sample: int | None, seed: int
+    findings: Findings,
+    store: Store,
+    splits: list[SplitData],
+    source: str | Path,
+    beside: Target | None,
+    choice: tuple[int | None, int],
+    stack: ExitStack,
+    quiet: bool,
 ) -> dict[str, SourceCheck]:
     """Compare the listing of the source with the store; return what compares samples, by split."""
     options = read_options(store.metadata.options, store.location)
     tree = list_source(source)
-    ledger = read_ledger(target_of(store.location))
+    ledger = None if beside is None else read_ledger(beside)
     if ledger is None and any(split.present is not None and not split.present.all() for split in splits):
         findings.notes.append("no readable ledger beside the store: which files it left out could not be checked")
     rewritten = MADE_FROM in store.metadata.options
     if rewritten:
         findings.notes.append("made from other stores: files of the source that it does not have are not looked for")
     compare_listing(findings, tree, splits, ledger, options, whole=not rewritten)
-    rng, checks = np.random.default_rng(seed), {}
+    sample, seed = choice
+    rng, found = np.random.default_rng(seed), {}
     for split in splits:
         slots = np.flatnonzero(split.present) if split.present is not None else np.zeros(0, dtype=np.intp)
         if sample is not None and sample < len(slots):
             slots = rng.choice(slots, sample, replace=False)
         paths = {slot: split.path(slot) for slot in slots.tolist()}
-        files = {slot: file for slot, path in paths.items() if (file := tree.find(path)) is not None}
-        checks[split.name] = SourceCheck(reader=tree.reader, options=options, files=files)
-    return checks
+        found[split.name] = {slot: file for slot, path in paths.items() if (file := tree.find(path)) is not None}
+    reader: SourceReader = tree.reader
+    if tree.sequential:  # the store's order is another one
+        every = (file for files in found.values() for file in files.values())
+        reader, copies = copy_files(reader, every, stack.enter_context(temporary_spool()), quiet=quiet)
+        found = {name: {slot: copies[file.path] for slot, file in files.items()} for name, files in found.items()}
+    return {name: SourceCheck(reader=reader, options=options, files=files) for name, files in found.items()}
 
 
 def _check_shards(
@@ -280,7 +300,10 @@ def _check_statistics(findings: Findings, split: SplitData, results: list[ShardR
 
 
 def _note_other_files(findings: Findings, store: Path, expected: set[str]) -> None:
-    """Note files in the store's folder that belong to nothing."""
+    """Note files in the store's folder, and beside it, that belong to nothing."""
+    spool = left_spool(store)
+    if spool is not None:
+        findings.notes.append(f"{spool}: of a build of this store that runs, or was killed; the next one removes it")
     others = []
     for base, folders, names in os.walk(store):
         folders.sort()

@@ -58,7 +58,7 @@ def test_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["{folder}/out.zarr", "--threads", "0"], 2, "--threads"),
         (["{folder}/out.zarr", "--seconds", "0"], 2, "--seconds"),
         (["{folder}/out.zarr", "--order", "random"], 2, "--order"),
-        (["{folder}/out.zarr", "--channels", "25"], 1, "no such mask file, and no preset"),
+        (["{folder}/out.zarr", "--channels", "25"], 2, "no such mask file, and no preset"),
         (["{folder}/out.zarr", "--split", "test"], 1, "no split 'test'; it has train, val"),
         (["{folder}/out.zarr", "--source", "{folder}/gone"], 1, "gone: no such folder"),
         (["{folder}/out.zarr", "--source", "{folder}/empty"], 1, "it is empty"),

@@ -48,7 +48,7 @@ def test_fixed(source: Path, tmp_path: Path) -> None:
         (["{empty}", "{out}"], 1, "it is empty"),
         (["{photos}", "{photos}"], 1, "its own source"),
         (["{photos}", "{file}"], 1, "is not a freqcache store"),
-        (["{photos}", "{out}", "--size", "100"], 1, "multiple of 8"),
+        (["{photos}", "{out}", "--size", "100"], 2, "multiple of 8"),
         (["{photos}", "{out}", "--max-size", "big"], 2, "neither a number of pixels nor none"),
         (["{photos}", "{out}", "--on-corrupt", "ignore"], 2, "ignore"),
         (["{photos}", "/proc/nowhere/out.zarr"], 1, "cannot be written"),

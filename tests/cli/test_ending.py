@@ -163,8 +163,8 @@ def test_versions(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["bild"], 2, "Did you mean build?"),
         (["build", "--sise", "8", "a", "b"], 2, "--size"),
-        (["hot", "x.zarr", "--channels", "24-learnd"], 1, "did you mean 24-learned?"),
-        (["train", "x.zarr", "--recipe", "imagenet16"], 1, "did you mean imagenet-16?"),
+        (["hot", "x.zarr", "--channels", "24-learnd"], 2, "did you mean 24-learned?"),
+        (["train", "x.zarr", "--recipe", "imagenet16"], 2, "did you mean imagenet-16?"),
     ],
 )
 def test_near_matches(arguments: list[str], status: int, near: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ def test_a_copy_is_made_once(store: Path, capsys: pytest.CaptureFixture[str]) ->
     ("arguments", "status", "message"),
     [
         (["{store}"], 2, "Missing option '--channels'"),
-        (["{store}", "--channels", "25"], 1, "no such mask file, and no preset"),
+        (["{store}", "--channels", "25"], 2, "no such mask file, and no preset"),
         (["{store}", "--channels", "6", "--threads", "0"], 2, "--threads"),
         (["{folder}", "--channels", "6"], 1, "not a freqcache store"),
         (["{folder}/gone", "--channels", "6"], 1, "no such store"),

@@ -8,8 +8,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from freqcache.errors import TrainingError
+from freqcache.models import registry
 from freqcache.training import RunConfig
+from freqcache_cli import run_options as run_options_module
 from freqcache_cli.run_options import OPTIONS, SWITCHES, create_config, run_options
 
 
@@ -69,9 +70,15 @@ def test_what_would_have_no_effect_is_refused(arguments, words):
 
 
 def test_errors_are_one_line():
-    with pytest.raises(TrainingError, match="no such recipe"):
-        _config("--recipe", "none-such")
-    with pytest.raises(TrainingError, match="target_channels must be below the 192"):
-        _config("--target-channels", "200")
-    with pytest.raises(TrainingError, match="a target of channels or bytes needs a gate"):
-        _config("--target-channels", "24", "--channels", "64")
+    for arguments, words in (
+        (["--recipe", "none-such"], "no such recipe"),
+        (["--target-channels", "200"], "target_channels must be below the 192"),
+        (["--target-channels", "24", "--channels", "64"], "a target of channels or bytes needs a gate"),
+    ):
+        result = CliRunner().invoke(command, ["a.zarr", *arguments], obj=[])
+        assert result.exit_code == 2
+        assert words in result.output
+
+
+def test_networks_are_the_librarys():
+    assert set(run_options_module.ARCHITECTURES) == set(registry.ARCHITECTURES)

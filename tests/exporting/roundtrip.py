@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "cli"), str(ROOT / "formats")]
 
 import freqcache  # noqa: E402
 from freqcache import BuildOptions, ChannelMask  # noqa: E402
-from freqcache.exporting.names import file_names  # noqa: E402
+from freqcache.exporting.names import FileNames  # noqa: E402
 from freqcache.extraction import ExtractionOptions  # noqa: E402
 from freqcache_formats.layout import Origin  # noqa: E402
 from tests.jpeg.oracles import LibjpegOracle, jpeglib_read, libjpeg_oracle  # noqa: E402
@@ -140,7 +140,9 @@ def compare(store: freqcache.store.Store, source: Path, exported: Path, comparis
     for name in store.splits:
         split = store[name]
         origins, orientations = split.values("origin"), split.values("orientation")
-        for slot, path in file_names(split).items():
+        names = FileNames(split)
+        for slot in split.slots.tolist():
+            path = names.of(slot)
             original, file = source / split.source_path(slot), exported / path
             if origins[slot] != Origin.EXTRACTED:
                 comparison.outcomes["not extracted: not compared with an original"] += 1

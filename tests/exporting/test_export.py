@@ -20,6 +20,7 @@ import freqcache
 from freqcache import BuildOptions, ChannelMask
 from freqcache.errors import ExportError, MaskError, StoreError
 from freqcache.exporting import ExportIncompleteError, export_jpegs, to_jpeg
+from freqcache.exporting import folder as exporting_folder
 from freqcache.exporting.steps import whole_steps
 from freqcache.exporting.writing import WORK_FOLDER
 from freqcache.jpeg import read_coefficients
@@ -235,10 +236,10 @@ def test_selection(caches: Caches, tmp_path: Path) -> None:
     [
         ({"split": "test"}, StoreError, "no split 'test'"),
         ({"classes": ["wasp"]}, ExportError, "no class 'wasp'; it has ant, bee"),
-        ({"samples": [0]}, ExportError, "slots are numbered in each split"),
-        ({"samples": [99999], "split": "val"}, ExportError, "no slot 99999; there are 0 to 13"),
-        ({"samples": ["gone.jpg"]}, ExportError, "no sample of the source path 'gone.jpg'"),
-        ({"samples": ["train/bee/cut.jpg"]}, ExportError, "the file failed during the build"),
+        ({"samples": [0]}, StoreError, "slots are numbered in each split"),
+        ({"samples": [99999], "split": "val"}, StoreError, "no slot 99999; there are 0 to 13"),
+        ({"samples": ["gone.jpg"]}, StoreError, "no sample of the source path 'gone.jpg'"),
+        ({"samples": ["train/bee/cut.jpg"]}, StoreError, "train/bee/cut.jpg failed during the build"),
         ({"channels": "25"}, MaskError, "no preset"),
         ({"workers": 0}, ExportError, "at least 1"),
         ({"samples": ["val/ant/0.jpg"], "classes": ["bee"]}, ExportError, "no sample is left"),
@@ -273,7 +274,7 @@ def test_a_library_user_gets_bytes(photos: Path, caches: Caches) -> None:
     data = freqcache.to_jpeg(freqcache.open(caches("native")), "val/bee/0.jpg")
     with Image.open(io.BytesIO(data)) as ours, Image.open(photos / "val/bee/0.jpg") as theirs:
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
-    with pytest.raises(ExportError, match="say which"):
+    with pytest.raises(StoreError, match="say which"):
         freqcache.to_jpeg(caches("native"), 0)
 
 
@@ -330,3 +331,30 @@ def test_what_reads_back_wrong_is_refused(caches: Caches, tmp_path: Path, monkey
     with pytest.raises(ExportIncompleteError, match="reads back as something else"):
         export_jpegs(caches("native"), tmp_path, limit=2, workers=1, quiet=True)
     assert tree(tmp_path) == {}
+
+
+def test_names_are_made_task_by_task_and_outcomes_are_counted(
+    caches: Caches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept of an export does not grow with its samples, but for numbers in arrays."""
+    made: list[int] = []
+    real = exporting_folder.FileNames.of
+    written: list[int] = []
+    real_write = exporting_folder.write_group_files
+
+    def noted(self: exporting_folder.FileNames, slot: int) -> str:
+        made.append(slot)
+        return real(self, slot)
+
+    def counted(task):
+        written.append(len(made))  # no names but those of this task and the ones before
+        assert len(made) <= sum(sizes) + len(task.slots)
+        sizes.append(len(task.slots))
+        return real_write(task)
+
+    sizes: list[int] = []
+    monkeypatch.setattr(exporting_folder.FileNames, "of", noted)
+    monkeypatch.setattr(exporting_folder, "write_group_files", counted)
+    report = export_jpegs(caches("int8"), tmp_path / "out", workers=1, quiet=True)
+    assert len(written) > 1
+    assert report.n_files == len(made) == len(tree(tmp_path / "out"))

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqcache.exporting.names import file_names
+from freqcache.exporting import names
+from freqcache.exporting.names import FileNames
 
 
 def split(paths: list[str], *, name: str = "train", classes: tuple[str, ...] = ("ant", "bee"), labels=None) -> Any:
@@ -18,6 +19,11 @@ def split(paths: list[str], *, name: str = "train", classes: tuple[str, ...] = (
     return SimpleNamespace(
         name=name, classes=classes, labels=labels, slots=np.arange(len(paths)), source_path=lambda slot: paths[slot]
     )
+
+
+def file_names(source: Any) -> dict[int, str]:
+    found = FileNames(source)
+    return {slot: found.of(slot) for slot in source.slots.tolist()}
 
 
 @pytest.mark.parametrize(
@@ -80,3 +86,14 @@ def test_any_paths(paths: list[str]) -> None:
         assert not {"", ".", ".."} & set(name.split("/"))
         assert "\0" not in name
         assert name.lower().endswith((".jpg", ".jpeg"))
+
+
+def test_a_name_that_was_changed_takes_no_other_slots_name() -> None:
+    paths = ["other/a.jpg", "train/ant/a.jpg", "train/ant/a-slot0.jpg", "train/ant/a-slot0-.jpg"]
+    assert file_names(split(paths))[0] == "train/ant/a-slot0--.jpg"
+
+
+def test_paths_of_one_digest_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "_digest", lambda path: len(path) // 6)
+    paths = [f"train/ant/{i}.jpg" for i in range(12)]
+    assert len(set(file_names(split(paths)).values())) == len(paths)

@@ -91,7 +91,7 @@ def test_captions_are_in_the_picture(caches, tmp_path):
 
 
 def test_channels_that_a_store_lacks_are_said(caches):
-    sample = replace(read_sample(str(caches / "native.zarr"), 0), held=ChannelMask.preset("6"))
+    sample = replace(read_sample(str(caches / "native.zarr"), 0, "train"), held=ChannelMask.preset("6"))
     (made,) = reconstruct(sample, ["24"], sample.rgb())
     assert made.caption.startswith("6 channels (24), 18 not in the store\n")
     with pytest.raises(PlotError, match="holds none of the 1 channels of far"):
@@ -107,7 +107,7 @@ def test_what_is_no_mask_is_said_before_the_store_is_read(tmp_path):
     ("width", "height", "count"), [(8, 8, 1), (400, 16, 4), (16, 400, 7), (96, 64, 3), (64, 96, 7)]
 )
 def test_pictures_of_any_shape_and_number_are_drawn(caches, tmp_path, width, height, count):
-    sample = read_sample(str(caches / "fixed.zarr"), 0)
+    sample = read_sample(str(caches / "fixed.zarr"), 0, "train")
     planes = tuple(np.ones((64, -(-height // 8), -(-width // 8))) for _ in range(3))
     sample = replace(sample, coefficients=planes, width=width, height=height)
     made = reconstruct(sample, ["6"] * count, sample.rgb())

@@ -23,7 +23,7 @@ def slot_of(store: Path, path: str, split: str = "train") -> int:
 
 def test_a_native_sample_is_what_zarr_reads(caches):
     slot = slot_of(caches / "native.zarr", "train/bee/1.jpg")
-    sample = read_sample(str(caches / "native.zarr"), slot)
+    sample = read_sample(str(caches / "native.zarr"), slot, "train")
     assert (sample.store, sample.kind, sample.split, sample.slot) == ("native.zarr", "native", "train", slot)
     assert (sample.path, sample.label, sample.origin) == ("train/bee/1.jpg", "bee", Origin.EXTRACTED)
     group = zarr.open_group(caches / "native.zarr" / "train", mode="r")
@@ -68,7 +68,7 @@ def test_bytes_of_samples_add_up_to_those_of_the_split(caches):
     for kind in ("native", "fixed"):
         path = caches / f"{kind}.zarr"
         part = freqcache.open(path)["train"]
-        total = sum(read_sample(str(path), slot).channel_bytes for slot in part.slots.tolist())
+        total = sum(read_sample(str(path), slot, "train").channel_bytes for slot in part.slots.tolist())
         np.testing.assert_allclose(total, part.channel_bytes())
 
 
@@ -76,25 +76,27 @@ def test_an_end_of_a_path_is_enough_where_it_is_the_only_one(caches):
     store = str(caches / "native.zarr")
     assert read_sample(store, "val/ant/1.jpg").split == "val"
     assert read_sample(store, "ant/1.jpg", "val").path == "val/ant/1.jpg"
-    with pytest.raises(PlotError, match=r"2 samples come from files called 'ant/1.jpg': train .*, val .*--split"):
+    with pytest.raises(StoreError, match=r"2 samples come from files called 'ant/1.jpg': train .*, val .*; give more"):
         read_sample(store, "ant/1.jpg")
-    with pytest.raises(PlotError, match=r"4 samples come from files called '1.jpg': .*, \.\.; give more of the path"):
+    with pytest.raises(StoreError, match=r"4 samples come from files called '1.jpg': .*, \.\.; give more of the path"):
         read_sample(store, "1.jpg")
     for name in ("nt/1.jpg", "ant", "", "train/ant/1.jp"):  # no whole name, or no end
-        with pytest.raises(PlotError, match=f"no sample of any split comes from '{name}'"):
+        with pytest.raises(StoreError, match=f"no sample of the source path '{name}'"):
             read_sample(store, name)
-    with pytest.raises(PlotError, match="no sample of the split val comes from"):
+    with pytest.raises(StoreError, match=r"no sample of the source path 'train/ant/1.jpg' in the split val"):
         read_sample(store, "train/ant/1.jpg", "val")
 
 
 def test_slots_that_hold_nothing_are_said(caches):
     store = str(caches / "native.zarr")
-    with pytest.raises(PlotError, match=r"there is no slot 99 in the split train: it has 0\.\.11"):
-        read_sample(store, 99)
+    with pytest.raises(StoreError, match=r"train: there is no slot 99; there are 0 to 11"):
+        read_sample(store, 99, "train")
+    with pytest.raises(StoreError, match=r"slots are numbered in each split \(train, val\): say which"):
+        read_sample(store, 0)
     absent = slot_of(caches / "native.zarr", "train/ant/2.jpg")
     for index in (absent, str(absent), "train/ant/2.jpg"):
         with pytest.raises(StoreError, match=f"slot {absent} is absent"):
-            read_sample(store, index)
+            read_sample(store, index, "train")
     with pytest.raises(StoreError, match="no split 'test'"):
         read_sample(store, 0, "test")
 

@@ -19,7 +19,7 @@ pytest.importorskip("matplotlib")
 
 @pytest.fixture(scope="module")
 def sample(caches):
-    return read_sample(str(caches / "fixed.zarr"), 0)
+    return read_sample(str(caches / "fixed.zarr"), 0, "train")
 
 
 def test_tiles_stand_at_their_frequencies():

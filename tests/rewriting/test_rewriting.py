@@ -15,6 +15,8 @@ import freqcache
 from freqcache.errors import BuildError, MaskError, StoreError
 from freqcache.extraction import ExtractionOptions
 from freqcache.rewriting import RewriteReport, Selection, merge, repack, subset
+from freqcache.rewriting import source as rewriting_source
+from freqcache_cli.main import main
 from freqcache_formats import ChannelMask
 
 from .oracle import assert_equal, attributes, read
@@ -152,10 +154,10 @@ def test_a_split_and_the_channels_of_a_subset(store: Path, tmp_path: Path) -> No
         (Selection(classes=("bea", "cat")), r"no class 'bea' \(and 1 more unknown names\); did you mean bee\?"),
         (Selection(classes=("wolf",)), "no class 'wolf'; it has ant, bee"),
         (Selection(splits=("test",)), "no split 'test'; it has train, val"),
-        (Selection(samples=("train/ant/99.jpg",)), "no sample train/ant/99.jpg among what was chosen; did you mean"),
-        (Selection(samples=("3",)), "slot 3 is one of each of its splits train, val; name one split"),
-        (Selection(samples=("99",), splits=("val",)), "no sample slot 99"),
-        (Selection(samples=("val/ant/0.jpg",), splits=("train",)), "no sample val/ant/0.jpg"),
+        (Selection(samples=("train/ant/99.jpg",)), "no sample of the source path 'train/ant/99.jpg'; did you mean"),
+        (Selection(samples=("3",)), r"slots are numbered in each split \(train, val\): say which"),
+        (Selection(samples=("99",), splits=("val",)), "there is no slot 99"),
+        (Selection(samples=("val/ant/0.jpg",), splits=("train",)), "'val/ant/0.jpg' in the split train"),
     ],
 )
 def test_what_is_not_there_cannot_be_kept(stores: Path, tmp_path: Path, selection: Selection, words: str) -> None:
@@ -253,3 +255,27 @@ def test_options_are_json(stores: Path, tmp_path: Path) -> None:
     subset(stores / "int8.zarr", tmp_path / "out", Selection(classes=("ant",), limit_per_class=2, seed=5), **QUIET)
     found = json.loads((tmp_path / "out" / "zarr.json").read_text())["attributes"]["freqcache"]["options"]["made_from"]
     assert found["kept"] == {"classes": ["ant"], "limit_per_class": 2, "seed": 5}
+
+
+def test_nothing_stays_open(store: Path, tmp_path: Path) -> None:
+    subset(store, tmp_path / "new.zarr", Selection(classes=("bee",)), **QUIET)
+    assert rewriting_source._opened == {}
+    damaged = tmp_path / "damaged.zarr"
+    shutil.copytree(store, damaged)
+    for part in (damaged / "train").rglob("c/*"):
+        if part.is_dir() and part.parent.parent.name in ("y", "coefficients"):
+            shutil.rmtree(part)
+    with pytest.raises(StoreError):
+        repack(damaged, tmp_path / "other.zarr", level=2, **QUIET)
+    assert rewriting_source._opened == {}
+
+
+def test_info_says_in_words_what_a_store_was_made_of(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subset(store, tmp_path / "new.zarr", Selection(classes=("bee",), limit_per_class=2), **QUIET)
+    assert main(["info", str(tmp_path / "new.zarr")]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"stores (id {freqcache.open(store).id})" in shown
+    assert "(classes bee, limit_per_class 2, seed 0)" in shown
+    assert "{" not in shown

@@ -231,6 +231,7 @@ def rewritten(stores: Path, out: Path, name: str, values: np.ndarray) -> NativeS
         ("label", np.full(14, 2), "has label 2, there are 2 classes"),
         ("label", np.full(14, -1), "disagree about which of the slots are absent"),
         ("row_group_start", np.array([0, 3]), "does not rise from 0 to the 14 slots"),
+        ("row_group_start", np.array([0, 7, 7, 14]), "does not rise from 0 to the 14 slots"),
     ],
 )
 def test_small_arrays_that_make_no_sense_are_refused(

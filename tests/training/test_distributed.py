@@ -20,6 +20,7 @@ from freqcache.errors import TrainingError
 from freqcache.training import collectives, crossrank
 from freqcache.training.crossrank import CrossRankBatchNorm2d, use_cross_rank_batchnorm
 from freqcache.training.distributed import Ranks, process_group, ranks_from_environment
+from freqcache.training.draws import Draws
 from freqcache.training.parallel import buffers_from_main, data_parallel, gradient_sync
 
 from .ranks_worker import FORMATS, LAYERS, ROWS, everything, network
@@ -133,7 +134,6 @@ def test_ranks_talk(ranks: list[dict[str, Any]]) -> None:
         assert found["count"].tolist() == [2**54 + 2]
         assert found["mean"].tolist() == [1.5, 1.5e-12]
         assert found["kept"][0] == number + 1
-        assert found["any"] == [True, False]
         assert found["object"] == {"path": "run-0"}
         assert found["differ"] == (
             "the configuration is not the same on all ranks: {'seed': 0} on rank 0, {'seed': 1} on rank 1"
@@ -187,7 +187,7 @@ def test_the_environment_says_which_rank_this_is() -> None:
     assert ranks_from_environment({"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}) == Ranks()
     assert Ranks().is_main
     assert not ranks_from_environment(GOOD).is_main
-    assert Ranks(rank=1, world_size=3).share(torch.arange(8)).tolist() == [1, 4, 7]
+    assert torch.arange(8)[Draws(seed=0, epoch=0, step=0, images=8, rank=1, world_size=3).rows].tolist() == [1, 4, 7]
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,6 @@ def test_without_others_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None
         tensor = torch.ones(2, requires_grad=True)
         assert collectives.sum_over_ranks(tensor) is tensor
         assert collectives.mean_over_ranks(tensor) is tensor
-        assert collectives.any_over_ranks(True)
-        assert not collectives.any_over_ranks(False)
         assert collectives.broadcast_object(model) is model
         collectives.barrier()
         collectives.same_everywhere(lambda: None, "what cannot be pickled")

@@ -9,6 +9,7 @@ import click
 from freqcache_cli.bench_text import words
 from freqcache_cli.cache_options import cache_options
 from freqcache_cli.names import MASK
+from freqcache_cli.usage import finite
 from freqcache_cli.verbosity import verbosity
 
 
@@ -47,6 +48,7 @@ from freqcache_cli.verbosity import verbosity
 @click.option(
     "--seconds",
     type=click.FloatRange(0, min_open=True),
+    callback=finite,
     default=60.0,
     show_default=True,
     help="About so much time is spent in all.",

@@ -8,6 +8,7 @@ import click
 
 from freqcache_cli.pixel_sizes import pixels_or_none
 from freqcache_cli.sizes import in_words
+from freqcache_cli.usage import SEED, usage
 from freqcache_cli.verbosity import verbosity
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 )
 @click.option("--level", type=click.IntRange(1, 9), default=1, show_default=True, help="Compression level.")
 @click.option("--shuffle/--no-shuffle", default=True, help="Shuffle the samples once.  [default: shuffle]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shuffle.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the shuffle.")
 @click.option(
     "--on-corrupt",
     type=click.Choice(["skip", "keep", "fail"]),
@@ -118,19 +119,20 @@ def command(
     from freqcache.extraction import ExtractionOptions
     from freqcache.jpeg import Limits
 
-    options = BuildOptions(
-        size=size,
-        exact=exact,
-        level=level,
-        shuffle=shuffle,
-        seed=seed,
-        extraction=ExtractionOptions(
-            max_size=max_size,
-            on_corrupt=on_corrupt,
-            keep_orientation=keep_orientation,
-            limits=Limits(max_pixels=max_pixels, max_scans=max_scans),
-        ),
-    )
+    with usage():
+        options = BuildOptions(
+            size=size,
+            exact=exact,
+            level=level,
+            shuffle=shuffle,
+            seed=seed,
+            extraction=ExtractionOptions(
+                max_size=max_size,
+                on_corrupt=on_corrupt,
+                keep_orientation=keep_orientation,
+                limits=Limits(max_pixels=max_pixels, max_scans=max_scans),
+            ),
+        )
     cluster = DaskEngine(scheduler) if scheduler else None
     report = build(source, out, options, workers=workers, engine=cluster, overwrite=overwrite, quiet=quiet)
     if not quiet:

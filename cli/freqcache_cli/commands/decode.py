@@ -7,15 +7,16 @@ from pathlib import Path
 import click
 
 from freqcache_cli.cache_options import cache_options
-from freqcache_cli.names import MASK
+from freqcache_cli.names import MASK, sample_split
+from freqcache_cli.usage import IMAGES, ending_in
 from freqcache_cli.verbosity import verbosity
 
 
 @click.command("decode")
 @click.argument("store", metavar="OUT.zarr")
 @click.argument("index")
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.png")
-@click.option("--split", metavar="NAME", help="Where to look; needed for a slot where there are several splits.")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.png", callback=ending_in(*IMAGES))
+@sample_split
 @click.option(
     "--channels", type=MASK, metavar="MASK", default="all", show_default=True, help="What a network of these sees."
 )
@@ -24,14 +25,12 @@ from freqcache_cli.verbosity import verbosity
 def command(store: str, index: str, out: Path, *, split: str | None, channels: str, quiet: bool) -> None:
     """Write sample INDEX of a cache to an image file: .png, .jpg, .ppm, .webp, .bmp or .tif.
 
-    INDEX is a slot number, or the path that the sample's file had in the source. A .jpg holds the coefficients
-    themselves, losslessly; other files hold the pixels that libjpeg-turbo decodes from them.
+    INDEX is a slot, or a source path or the end of one. A .jpg holds the coefficients themselves, losslessly; other
+    files hold the pixels that libjpeg-turbo decodes from them.
     """
     from freqcache.exporting import save_sample
-    from freqcache.store.split import as_slot
 
-    slot = as_slot(index)
-    saved = save_sample(store, index if slot is None else slot, out, split=split, channels=channels)
+    saved = save_sample(store, index, out, split=split, channels=channels)
     source = saved.source_path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if not quiet:
         click.echo(f"{saved.path}: {saved.width}x{saved.height}, {saved.class_name}, {saved.origin}, {source}")

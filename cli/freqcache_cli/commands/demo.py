@@ -20,7 +20,7 @@ from freqcache_cli.verbosity import reporter, verbosity
 )
 @click.option("-k", type=click.IntRange(1, 192), default=24, show_default=True, help="Channels to keep.")
 @click.option("--epochs", type=click.IntRange(1), default=30, show_default=True, help="Of each run.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @verbosity
 def command(out: Path, *, k: int, epochs: int, seed: int, quiet: bool) -> None:
     """Build, train with gates, select channels and train on those, on 150 photographs of flowers.

@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from freqcache_cli.cache_options import cache_options
 from freqcache_cli.names import MASK
 from freqcache_cli.sizes import in_words
+from freqcache_cli.usage import usage
 from freqcache_cli.verbosity import verbosity
 
 if TYPE_CHECKING:
     from freqcache.exporting import ExportReport
 
 
+_SLOT: Final = "(?:0|[1-9][0-9]{0,17})"
+_SLOTS: Final = re.compile(f"{_SLOT}(-{_SLOT})?(,{_SLOT}(-{_SLOT})?)*")
+"""Numbers without leading zeros, as :mod:`freqcache.store.finding` has them; others are names."""
+
+
 def _samples(
     _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
-) -> tuple[int | str, ...] | None:
-    """Return slots and source paths: ``0-99,205`` is slots, ``@FILE`` a file of paths, anything else a path."""
-    found: list[int | str] = []
+) -> tuple[range | str, ...] | None:
+    """Return ranges of slots, and words: ``0-99,205`` is slots, ``@FILE`` a file of words, anything else a word."""
+    found: list[range | str] = []
     for value in values:
         if value.startswith("@"):
-            try:
-                lines = Path(value[1:]).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-            except OSError as error:
-                msg = f"{value[1:]}: cannot be read: {error.strerror}"
-                raise click.BadParameter(msg) from error
-            found += [line for line in lines if line]
-        elif re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", value):
+            from freqcache.rewriting import read_lines
+
+            with usage():
+                found += read_lines(value[1:])
+        elif _SLOTS.fullmatch(value):
             for part in value.split(","):
                 first, _, last = part.partition("-")
-                found += range(int(first), int(last or first) + 1)
+                slots = range(int(first), int(last or first) + 1)
+                if not slots:
+                    msg = f"{part}: ends before it begins"
+                    raise click.BadParameter(msg)
+                found.append(slots)
         else:
             found.append(value)
     return tuple(found) if values else None
@@ -50,7 +57,8 @@ def _samples(
     multiple=True,
     metavar="WHICH",
     callback=_samples,
-    help="Only these: slots such as 0-99,205, a source path, or @FILE with a path a line. Repeatable.",
+    help="Only these: slots such as 0-99,205 (of --split, where there are several), a source path or the end of one, "
+    "or @FILE with one of these a line. Repeatable.",
 )
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most N samples.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]")
@@ -65,7 +73,7 @@ def command(
     split: str | None,
     channels: str,
     classes: str | None,
-    samples: tuple[int | str, ...] | None,
+    samples: tuple[range | str, ...] | None,
     limit: int | None,
     workers: int | None,
     verify: bool,

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from freqcache_cli.sizes import in_words
+from freqcache_cli.usage import ending_in
 from freqcache_cli.verbosity import verbosity
 
 
 @click.command("export-model")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path), callback=ending_in(".pt2", ".ts"))
 @click.option(
     "--form",
     type=click.Choice(["export", "torchscript"]),
@@ -28,7 +29,10 @@ def command(run: Path, out: Path, *, form: str | None, quiet: bool) -> None:
     from freqcache.export import FORMS, export_network
 
     if form is None:
-        form = next((name for name, ending in FORMS.items() if ending == out.suffix), "export")
+        form = next((name for name, ending in FORMS.items() if ending == out.suffix.lower()), "export")
+    elif out.suffix.lower() != FORMS[form]:
+        msg = f"{out}: expected a name that ends in {FORMS[form]} for --form {form}"
+        raise click.UsageError(msg)
     described = export_network(run, out, form=form)
     if quiet:
         return

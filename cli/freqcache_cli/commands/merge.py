@@ -8,6 +8,7 @@ import click
 
 from freqcache_cli.cache_options import cache_options
 from freqcache_cli.rewriting_options import rewriting_options, summary
+from freqcache_cli.usage import SEED
 
 
 @click.command("merge")
@@ -17,7 +18,7 @@ from freqcache_cli.rewriting_options import rewriting_options, summary
 @click.option(
     "--shuffle/--no-shuffle", default=True, help="Shuffle the samples, or cache after cache.  [default: shuffle]"
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the shuffle.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the shuffle.")
 @cache_options("stores")
 @rewriting_options
 def command(stores: tuple[str, ...], out: str, *, quiet: bool, **options: Any) -> None:

@@ -11,6 +11,7 @@ import click
 from freqcache.tables import aligned
 from freqcache_cli.pixel_sizes import pixels_or_none
 from freqcache_cli.sizes import in_words
+from freqcache_cli.usage import SEED, usage
 from freqcache_cli.verbosity import verbosity
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Files to read; more for narrower intervals.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sample.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the sample.")
 @click.option("--workers", type=click.IntRange(1), help="Processes of the build.  [default: all cores]")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="OUT.zarr", help="Where the cache would go: does it fit there?"
@@ -79,8 +80,9 @@ def command(
         if size is not None and max_size is not None:
             msg = "--max-size is for native caches; one with --size crops from the full size"
             raise click.UsageError(msg)
-        extraction = ExtractionOptions() if max_size is None else ExtractionOptions(max_size=max_size[0])
-        options = [BuildOptions(size=size, exact=exact, level=level or 1, extraction=extraction)]
+        with usage():
+            extraction = ExtractionOptions() if max_size is None else ExtractionOptions(max_size=max_size[0])
+            options = [BuildOptions(size=size, exact=exact, level=level or 1, extraction=extraction)]
     planned = plan(
         source,
         options,

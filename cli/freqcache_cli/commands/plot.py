@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from freqcache_cli.cache_options import cache_options
+from freqcache_cli.names import MASK, sample_split
+from freqcache_cli.usage import PICTURES, ending_in, usage
 from freqcache_cli.verbosity import verbose
 
 _Function = Callable[..., Any]
@@ -26,7 +28,12 @@ def _picture_options(function: _Function) -> _Function:
         help="Pixels per inch of a PNG, and of images inside an SVG or a PDF.",
     )(function)
     return click.option(
-        "-o", "--out", type=click.Path(path_type=Path), required=True, help="PNG, SVG or PDF file to write."
+        "-o",
+        "--out",
+        type=click.Path(path_type=Path),
+        callback=ending_in(*PICTURES),
+        required=True,
+        help="PNG, SVG or PDF file to write.",
     )(function)
 
 
@@ -35,9 +42,6 @@ def _said(out: Path) -> None:
 
 
 _split = click.option("--split", help="Split of the cache.  [default: the training split, or the first]")
-_sample_split = click.option(
-    "--split", help="Split of a slot (default: the training split, or the first) or of a path."
-)
 
 
 @click.group("plot")
@@ -51,7 +55,9 @@ def command() -> None:
 
 @command.command("heatmap")
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
-@click.option("--mask", metavar="MASK", help="Outline this mask.json or preset.  [default: each run's own mask.json]")
+@click.option(
+    "--mask", type=MASK, metavar="MASK", help="Outline this mask.json or preset.  [default: each run's own mask.json]"
+)
 @click.option("--cache", help="Another cache to pool over.  [default: each run's own]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @cache_options("cache")
@@ -88,7 +94,7 @@ def statistics(store: str, *, split: str | None, out: Path, dpi: int) -> None:
 @command.command("tiles")
 @click.argument("store", metavar="OUT.zarr")
 @click.argument("index", metavar="INDEX")
-@_sample_split
+@sample_split
 @click.option(
     "--scale",
     type=click.Choice(["common", "tile"]),
@@ -101,8 +107,8 @@ def statistics(store: str, *, split: str | None, out: Path, dpi: int) -> None:
 def tiles(store: str, index: str, *, split: str | None, scale: str, out: Path, dpi: int) -> None:
     """Draw one sample as its channels, beside its picture.
 
-    INDEX is a slot, or the path of the source file as the cache has it, or the end of that path. A tile is the block
-    grid of one channel; its place is its frequency.
+    INDEX is a slot, or a source path or the end of one. A tile is the block grid of one channel; its place is its
+    frequency.
     """
     from freqcache.plotting.tiles import draw_tiles
 
@@ -119,7 +125,7 @@ def tiles(store: str, index: str, *, split: str | None, scale: str, out: Path, d
     metavar="MASK,MASK,..",
     help="Presets and mask.json files.  [default: those of 6,24,48,64 that the cache holds]",
 )
-@_sample_split
+@sample_split
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
@@ -132,9 +138,8 @@ def reconstruction(
 ) -> None:
     """Draw one sample's image from some of its channels, beside the original.
 
-    INDEX is a slot, or the path of the source file as the cache has it, or the end of that path. Under each image: its
-    PSNR, and the bytes of its channels. The original is the image from all channels that
-    the cache holds, or the source file.
+    INDEX is a slot, or a source path or the end of one. Under each image: its PSNR, and the bytes of its channels. The
+    original is the image from all channels that the cache holds, or the source file.
     """
     names = None if channels is None else [name.strip() for name in channels.split(",")]
     if names is not None and not all(names):
@@ -142,7 +147,11 @@ def reconstruction(
         raise click.UsageError(msg)
 
     from freqcache.plotting.reconstruction import draw_reconstructions
+    from freqcache_formats.mask import ChannelMask
 
+    with usage():
+        for name in names or ():
+            ChannelMask.load(name)
     made = draw_reconstructions(store, index, out, channels=names, split=split, source=source, dpi=dpi)
     for one in made:
         quality = "equal" if isinf(one.psnr) else f"{one.psnr:.2f} dB"

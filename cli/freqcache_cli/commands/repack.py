@@ -8,6 +8,7 @@ import click
 
 from freqcache_cli.cache_options import cache_options
 from freqcache_cli.rewriting_options import channels_option, rewriting_options, summary
+from freqcache_cli.usage import SEED
 
 
 @click.command("repack")
@@ -15,7 +16,7 @@ from freqcache_cli.rewriting_options import channels_option, rewriting_options, 
 @click.argument("out", type=click.Path(), metavar="OUT")
 @channels_option
 @click.option("--shuffle", is_flag=True, help="Shuffle the samples; their order stays by default.")
-@click.option("--seed", type=click.IntRange(0), help="Of the shuffle.  [default: 0]")
+@click.option("--seed", type=SEED, help="Of the shuffle.  [default: 0]")
 @cache_options("store")
 @rewriting_options
 def command(store: str, out: str, *, shuffle: bool, seed: int | None, quiet: bool, **options: Any) -> None:

@@ -12,6 +12,7 @@ import click
 
 from freqcache_cli.cache_options import cache_options
 from freqcache_cli.sizes import parse_bytes
+from freqcache_cli.usage import PICTURES, SEED, ending_in, finite
 from freqcache_cli.verbosity import reporter as speaker
 from freqcache_cli.verbosity import verbosity
 
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     type=click.Choice(["gates", "weights", "energy", "deviation", "random"]),
     help="What ranks the channels.  [default: gates; for a cache, energy]",
 )
-@click.option("-k", type=int, help="Keep the k best channels.  [default: 24]")
-@click.option("--threshold", type=float, metavar="P", help="Keep the channels whose number is above P instead.")
+@click.option("-k", type=click.IntRange(1, 192), help="Keep the k best channels.  [default: 24]")
+@click.option(
+    "--threshold", type=float, callback=finite, metavar="P", help="Keep the channels whose number is above P instead."
+)
 @click.option(
     "--budget",
     metavar="BYTES",
@@ -37,7 +40,12 @@ if TYPE_CHECKING:
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="Mask to write.  [default: mask.json in RUN, or mask-BY.json]"
 )
-@click.option("--heatmap", type=click.Path(path_type=Path), help="Also draw heat maps into this PNG, SVG or PDF.")
+@click.option(
+    "--heatmap",
+    type=click.Path(path_type=Path),
+    callback=ending_in(*PICTURES),
+    help="Also draw heat maps into this PNG, SVG or PDF.",
+)
 @click.option("--table", type=click.Path(path_type=Path), help="Also write every channel's numbers into this CSV.")
 @click.option(
     "--compare",
@@ -48,7 +56,7 @@ if TYPE_CHECKING:
 @click.option("--cache", help="Another cache to pool over.  [default: the run's own]")
 @click.option("--split", help="Split whose statistics and bytes are used.  [default: the training split]")
 @click.option("--size", type=int, help="Side in pixels that images of a native CACHE are brought to.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --by random.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of --by random.")
 @click.option("--allow-ties", is_flag=True, help="Write a mask even where the ranking does not decide.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @cache_options("cache")

@@ -9,6 +9,7 @@ import click
 
 from freqcache_cli.cache_options import cache_options
 from freqcache_cli.rewriting_options import channels_option, rewriting_options, summary
+from freqcache_cli.usage import SEED, usage
 
 
 @click.command("subset")
@@ -21,13 +22,14 @@ from freqcache_cli.rewriting_options import channels_option, rewriting_options, 
     "--samples",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Keep the samples named there, one a line: source paths, or numbers of slots of one split.",
+    help="Keep the samples named there, one a line: slots (of --split, where there are several), source paths or the "
+    "ends of some.",
 )
 @click.option("--split", "splits", multiple=True, metavar="NAME", help="Keep this split. Repeat for more.")
 @click.option(
     "--limit-per-class", type=click.IntRange(1), metavar="N", help="Keep at most N samples of each class of each split."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --limit-per-class.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of --limit-per-class.")
 @channels_option
 @cache_options("store")
 @rewriting_options
@@ -62,12 +64,13 @@ def command(
     from freqcache.rewriting import Selection, read_lines, subset
 
     names = None if classes is None else tuple(name.strip() for name in classes.split(","))
-    selection = Selection(
-        splits=splits or None,
-        classes=names if classes_file is None else read_lines(classes_file),
-        samples=None if samples is None else read_lines(samples),
-        **chosen,
-    )
+    with usage():
+        selection = Selection(
+            splits=splits or None,
+            classes=names if classes_file is None else read_lines(classes_file),
+            samples=None if samples is None else read_lines(samples),
+            **chosen,
+        )
     report = subset(store, out, selection, channels=channels, quiet=quiet, **options)
     if not quiet:
         click.echo(summary(report))

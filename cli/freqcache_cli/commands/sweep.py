@@ -10,6 +10,7 @@ import click
 
 from freqcache_cli.cache_options import cache_options
 from freqcache_cli.run_options import create_config, run_options
+from freqcache_cli.usage import PICTURES, ending_in, usage
 from freqcache_cli.verbosity import reporter, verbosity
 
 _SET_HERE = ("channels", "input", "lam", "target_channels", "target_bytes", "seed", "gate")
@@ -66,7 +67,12 @@ _FLOATS, _INTEGERS = _numbers(float, "numbers"), _numbers(int, "whole numbers")
 @click.option("--retrain/--no-retrain", default=True, show_default=True, help="Train a network on each mask.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the sweep.  [default: sweeps/CACHE]")
 @click.option(
-    "--plot", "pictures", type=click.Path(path_type=Path), multiple=True, help="Another picture: .svg, .pdf, .png."
+    "--plot",
+    "pictures",
+    type=click.Path(path_type=Path),
+    callback=ending_in(*PICTURES),
+    multiple=True,
+    help="Another picture: .svg, .pdf, .png.",
 )
 @click.option("--gate", type=click.Choice(["dynamic", "static"]), help="[default: dynamic]")
 @run_options(without=_SET_HERE)
@@ -104,7 +110,9 @@ def command(context: click.Context, /, **options: Any) -> None:
     base = create_config(cache, {"channels": None, **options}, gated=True)
     if out is None:
         out = Path("sweeps") / Path(cache.rstrip("/")).name.removesuffix(".zarr")
-    result = run_sweep(Sweep(base=base, **values), out, reporter=reporter(quiet=quiet), **run)
+    with usage():
+        sweep = Sweep(base=base, **values)
+    result = run_sweep(sweep, out, reporter=reporter(quiet=quiet), **run)
     if quiet:
         context.exit(1 if result.failed else 0)
     click.echo(f"\n{format_table(result.rows)}\n")

@@ -16,7 +16,11 @@ from freqcache_cli.verbosity import reporter, verbosity
 @click.command("train")
 @click.argument("cache", required=False)
 @run_options()
-@click.option("-k", type=int, help="Channels of the mask that a gated run writes.  [default: the target, or 24]")
+@click.option(
+    "-k",
+    type=click.IntRange(1, 192),
+    help="Channels of the mask that a gated run writes.  [default: the target, or 24]",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder.  [default: runs/CACHE-WHAT-sSEED]")
 @click.option("--resume", "run", type=click.Path(path_type=Path), metavar="RUN", help="Go on with a run.")
 @click.option(

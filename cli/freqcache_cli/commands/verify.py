@@ -9,6 +9,7 @@ import click
 
 from freqcache_cli.cache_options import cache_options
 from freqcache_cli.sizes import in_words
+from freqcache_cli.usage import SEED
 from freqcache_cli.verbosity import verbosity
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _SHOWN: Final = 50
 @click.option(
     "--sample", type=click.IntRange(1), metavar="N", help="Compare N random samples of each split with SOURCE."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of --sample.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of --sample.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @cache_options("cache")
