@@ -16,10 +16,17 @@ _ATTEMPTS: Final = 100
 """Each of them needs another process that removes the file at this very moment."""
 
 
-def lock_file(path: Path) -> int:
+def lock_file(path: Path, *, wait: bool = False) -> int:
     """Make a file if it is not there, its folder too, and lock it; return its descriptor, which holds the lock.
 
     To let go, remove the file first, if it is to go, and then close the descriptor.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    wait : bool
+        Until whoever holds the lock lets go.
 
     Raises
     ------
@@ -35,7 +42,7 @@ def lock_file(path: Path) -> int:
         except FileNotFoundError:  # the folder went meanwhile
             continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             if _is_at(descriptor, path):
                 return descriptor
         except BaseException:

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from socket import gethostname
@@ -246,25 +247,44 @@ def build_shard(task: ShardTask) -> int:
                 numbers = task.arrays[name].inner_index(group, np.arange(len(buffer)))
                 writers[name].append(numbers, *encoder.encode(buffer))
         finished = [writer.seal() for writer in writers.values()]
+        digests = [np.frombuffer(identity.digest, dtype=np.uint8) for identity in finished]
+        sizes = [identity.size for identity in finished]
+        files: dict[str, npt.NDArray[Any]] = {
+            "shard_digest": np.stack(digests),
+            "shard_bytes": np.array(sizes, dtype=np.int64),
+        }
         _check_is_wanted(task)
-        if is_done(task):
-            for writer in writers.values():
-                writer.abandon()
-            return task.n_slots
-        for writer in writers.values():
-            writer.place()
+        with _alone(task):
+            if not is_done(task):
+                _check_is_wanted(task)
+                for writer in writers.values():
+                    writer.place()
+                _write_record(shard.record(files), task)
+                return task.n_slots
     except BaseException:
         for writer in writers.values():
             writer.abandon()
         raise
-    digests = [np.frombuffer(identity.digest, dtype=np.uint8) for identity in finished]
-    sizes = [identity.size for identity in finished]
-    files: dict[str, npt.NDArray[Any]] = {
-        "shard_digest": np.stack(digests),
-        "shard_bytes": np.array(sizes, dtype=np.int64),
-    }
-    shard.record(files).write(task.store, task.record)
+    for writer in writers.values():
+        writer.abandon()
     return task.n_slots
+
+
+@contextmanager
+def _alone(task: ShardTask) -> Iterator[None]:
+    """Let one worker at a time put this shard in place, where there are locks."""
+    lock = task.store.lock(f"{task.record}.lock", wait=True)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _write_record(record: ShardRecord, task: ShardTask) -> None:
+    try:
+        record.write(task.store, task.record)
+    except FileNotFoundError:  # a client that began just now took the half-written record for a killed run's
+        record.write(task.store, task.record)
 
 
 def _check_is_wanted(task: ShardTask) -> None:

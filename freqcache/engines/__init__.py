@@ -1,7 +1,7 @@
 """Engines: what runs the tasks of a build, on this machine or on many.
 
 A build is made of tasks that need nothing but their description and are harmless to repeat: batches of headers, and
-shards. The local engine is :class:`freqcache.workers.Pool`. Nothing here is imported from Dask before a
+shards. The local engine is :mod:`freqcache.workers`. Nothing here is imported from Dask before a
 :class:`DaskEngine` connects.
 """
 

@@ -147,7 +147,7 @@ class RemoteTarget:
                 if name.endswith(PARTIAL) and name.startswith(f"{key}." if key else ""):
                     self.remove(name)
 
-    def lock(self, key: str) -> Lock:  # noqa: ARG002 - there are no locks
+    def lock(self, key: str, *, wait: bool = False) -> Lock:  # noqa: ARG002 - there are no locks
         """Return a lock that holds nothing: what two builds of one store do at the same time is the same."""
         return _NoLock()
 

@@ -7,7 +7,6 @@ bit, and what stands there already. It is picklable, and worker processes write 
 
 from __future__ import annotations
 
-import fcntl
 import glob
 import os
 import shutil
@@ -16,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
+from freqcache.locking import lock_file
 from freqcache.store.durable import PARTIAL, sync_folder, temporary, write_durably
 from freqcache.store.places import LocalPlace, Place
 
@@ -124,8 +124,15 @@ class Target(Protocol):
     def remove_partials(self, key: str = "") -> None:
         """Remove what runs that were killed left unfinished, of one file, or of all at any depth."""
 
-    def lock(self, key: str) -> Lock:
+    def lock(self, key: str, *, wait: bool = False) -> Lock:
         """Hold a file of that key, so that nobody else does.
+
+        Parameters
+        ----------
+        key : str
+            Its name.
+        wait : bool
+            Until whoever holds it lets go.
 
         Raises
         ------
@@ -252,12 +259,12 @@ class LocalTarget:
         for path in self.path.glob(f"{of}{PARTIAL}"):
             path.unlink(missing_ok=True)  # a worker that has not yet noticed its parent's end may move it away
 
-    def lock(self, key: str) -> Lock:
+    def lock(self, key: str, *, wait: bool = False) -> Lock:
         """Hold a file, so that nobody else does: see :meth:`Target.lock`."""
         self.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.path.parent, self.path.parent.parent):
             sync_folder(folder)
-        return _LocalLock(self.path / key)
+        return _LocalLock(self.path / key, wait=wait)
 
 
 class _LocalFile:
@@ -294,13 +301,8 @@ class _LocalFile:
 class _LocalLock:
     """A lock that the kernel drops with the process, however it dies: no stale one can stay behind."""
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BaseException:
-            self.release()
-            raise
+    def __init__(self, path: Path, *, wait: bool) -> None:
+        self._descriptor = lock_file(path, wait=wait)
 
     def release(self) -> None:
         """Let go."""
