@@ -10,14 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from freqcache.remote.retrying import (
-    ATTEMPTS,
-    ATTEMPTS_MORE,
-    NoRangesError,
-    ShortReadError,
-    is_transient,
-    retrying,
-)
+from freqcache.remote.retrying import ATTEMPTS, ATTEMPTS_MORE, ShortReadError, is_transient, retrying
 
 Result = TypeVar("Result")
 Range = tuple[str, int, int]
@@ -114,8 +107,6 @@ class RemoteFiles:
         ------
         ShortReadError
             If a file ends before its range does.
-        NoRangesError
-            If a server sends whole files.
         """
         found: list[bytes | None] = [None] * len(ranges)
 
@@ -133,10 +124,7 @@ class RemoteFiles:
             for i, length, result in zip(missing, lengths, results, strict=True):
                 if isinstance(result, Exception):
                     failures.append(result)
-                elif len(result) > length:
-                    self.bytes_read += len(result)
-                    failures.append(NoRangesError(f"the server does not answer range requests: {len(result)} bytes"))
-                elif len(result) < length:
+                elif len(result) != length:
                     self.bytes_read += len(result)
                     name, start, _ = ranges[i]
                     failures.append(ShortReadError(f"{name} gave {len(result)} of {length} bytes from {start} on"))

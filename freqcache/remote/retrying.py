@@ -34,10 +34,6 @@ class ShortReadError(OSError):
     """A server sent fewer bytes than were asked for and than the object has."""
 
 
-class NoRangesError(Exception):
-    """A server sent more than the range that was asked for: it does not know ranges, and never will."""
-
-
 def is_transient(error: BaseException) -> bool:
     """Whether another attempt may help."""
     if isinstance(error, _NEVER):
