@@ -147,8 +147,6 @@ class RemoteFiles:
         ------
         ShortReadError
             If a file ends before its range does.
-        NoRangesError
-            If a server sends whole files.
         """
         found = self.try_ranges(ranges, fewer=False)
         for data in found:

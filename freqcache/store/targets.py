@@ -261,9 +261,10 @@ class LocalTarget:
 
     def lock(self, key: str, *, wait: bool = False) -> Lock:
         """Hold a file, so that nobody else does: see :meth:`Target.lock`."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        for folder in (self.path.parent, self.path.parent.parent):
-            sync_folder(folder)
+        if not self.path.is_dir():
+            self.path.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path.parent, self.path.parent.parent):
+                sync_folder(folder)
         return _LocalLock(self.path / key, wait=wait)
 
 

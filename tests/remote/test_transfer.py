@@ -116,18 +116,3 @@ def test_the_environment_names_the_folder(
         freqcache.open(large[1])
     monkeypatch.setenv(CACHE_DIR, "")
     assert freqcache.open(large[1]).place.cached is None  # type: ignore[union-attr]
-
-
-def test_a_server_without_ranges_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    import fsspec
-
-    from freqcache.remote import RemoteFiles
-    from freqcache.remote.retrying import NoRangesError
-
-    system = fsspec.filesystem("memory")
-    system.pipe("/whole/file", bytes(1000))
-    monkeypatch.setattr(type(system), "cat_ranges", lambda _, paths, starts, ends, **__: [bytes(1000)] * len(paths))
-    files = RemoteFiles("memory://whole")
-    with pytest.raises(NoRangesError, match="does not answer range requests: 1000 bytes"):
-        files.read_ranges([("file", 10, 20)])
-    assert files.requests == 1
