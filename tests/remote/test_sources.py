@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from collections import Counter
@@ -350,8 +351,12 @@ def test_other_file_systems(made: Path, tmp_path: Path) -> None:
         memory.rm("/made", recursive=True)
 
 
-def test_http_servers_give_what_need_not_be_listed(made: Path, url: str, s3: Proxy, tmp_path: Path) -> None:
+def test_http_servers_give_what_need_not_be_listed(
+    made: Path, url: str, s3: Proxy, s3fs_system: Any, tmp_path: Path
+) -> None:
     pytest.importorskip("aiohttp")
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/*"}
+    s3fs_system.call_s3("put_bucket_policy", Bucket="bucket", Policy=json.dumps({"Statement": [statement]}))
     server = f"{s3.url}/bucket/made"
     for kind in ("photos.csv", PATTERN, "tars/val-000000.tar"):
         assert listed(list_source(f"{server}/{kind}")) == listed(list_source(made / kind))
