@@ -120,9 +120,8 @@ def plan(
         chosen = [files[i] for i in drawn.numbers]
         cold = _cold_seconds(tree, chosen)
         small = sampled_tree(tree, chosen)
-        if small.sequential or isinstance(
-            small.reader, ManyReader
-        ):  # a build copies such a source first, or reads ahead
+        # A build copies such a source first, or reads it ahead.
+        if small.sequential or isinstance(small.reader, ManyReader):
             small = spooled(small, spool, quiet=True)
         costs = Costs(
             listing_seconds=listing,

@@ -310,4 +310,5 @@ def _begins_behind_the_end(error: Exception) -> bool:
     """Whether a server refused a range because the file ends before it: status 416, in each library's words."""
     response = getattr(error.__cause__, "response", None)
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
-    return code in ("InvalidRange", "416") or 416 in (getattr(error, "status", 0), getattr(error, "code", 0))
+    status = getattr(error, "status", None)  # of aiohttp, whose ``code`` warns
+    return code in ("InvalidRange", "416") or (getattr(error, "code", None) if status is None else status) == 416

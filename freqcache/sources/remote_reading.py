@@ -54,7 +54,7 @@ class RemoteReader:
                 by_server.setdefault(path.server, []).append(i)
         for server, numbers in by_server.items():
             ranges = [_range(paths[i], files[i], length) for i in numbers]
-            with reaching(server):
+            with reaching(str(paths[numbers[0]]) if len(numbers) == 1 else server):
                 results = paths[numbers[0]].files.try_ranges(ranges)
             for i, result in zip(numbers, results, strict=True):
                 found[i] = _judged(paths[i], files[i], length, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from collections import Counter
@@ -186,8 +187,18 @@ def once(fault: str, where: str, methods: tuple[str, ...] = ("GET", "HEAD")) -> 
     return rule
 
 
-@pytest.mark.parametrize("kind", ["photos", "tars", "parquet", "photos.csv"])
-@pytest.mark.parametrize("fault", ["throttle", "error", "reset", "cut"])
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("photos", "throttle"),
+        ("photos", "error"),
+        ("photos", "reset"),
+        ("photos", "cut"),
+        ("tars", "cut"),
+        ("parquet", "reset"),
+        ("photos.csv", "error"),
+    ],
+)
 def test_what_passes_does_not_show(kind: str, fault: str, made: Path, url: str, s3: Proxy, tmp_path: Path) -> None:
     s3.traffic.clear()
     s3.fault = once(fault, "/bucket", ("GET",))
@@ -278,15 +289,6 @@ def test_tars_that_change_end_the_build(s3: Proxy, s3fs_system: Any, tmp_path: P
     with pytest.raises(BuildError, match=r"one.tar: this file of the source has changed since it was listed"):
         tree.reader.read(tree.splits["all"][0])
     s3fs_system.pipe_file("bucket/tar/one.tar", data)
-    replaced = []
-
-    def replace(method: str, path: str) -> None:
-        if "one.tar" in path and method == "GET" and not replaced and s3.traffic.requests[-1][2] != "bytes=0-20479":
-            replaced.append(path)
-
-    s3.fault = replace  # type: ignore[assignment]
-    build(source, tmp_path / "whole.zarr")
-    s3.fault = lambda method, path: None
     tree = list_source(source)
     tree.reader.read(tree.splits["all"][0])  # looked at
     s3fs_system.pipe_file("bucket/tar/one.tar", data + bytes(10_240))
@@ -342,16 +344,20 @@ def test_other_file_systems(made: Path, tmp_path: Path) -> None:
     memory.put(f"{made}/", "/made", recursive=True)
     try:
         assert listed(list_source("memory://made/photos")) == listed(list_source(made / "photos"))
-        for kind in ("photos", "tars"):
+        for kind, workers in (("photos", 2), ("tars", 1)):
             build(made / kind, tmp_path / "here.zarr", overwrite=True)
-            build(f"memory://made/{kind}", tmp_path / "there.zarr", overwrite=True, workers=2)  # copied first
+            build(f"memory://made/{kind}", tmp_path / "there.zarr", overwrite=True, workers=workers)  # copied first
             assert content(tmp_path / "there.zarr") == content(tmp_path / "here.zarr")
     finally:
         memory.rm("/made", recursive=True)
 
 
-def test_http_servers_give_what_need_not_be_listed(made: Path, url: str, s3: Proxy, tmp_path: Path) -> None:
+def test_http_servers_give_what_need_not_be_listed(
+    made: Path, url: str, s3: Proxy, s3fs_system: Any, tmp_path: Path
+) -> None:
     pytest.importorskip("aiohttp")
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::bucket/*"}
+    s3fs_system.call_s3("put_bucket_policy", Bucket="bucket", Policy=json.dumps({"Statement": [statement]}))
     server = f"{s3.url}/bucket/made"
     for kind in ("photos.csv", PATTERN, "tars/val-000000.tar"):
         assert listed(list_source(f"{server}/{kind}")) == listed(list_source(made / kind))
