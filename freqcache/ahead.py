@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item], at_once: int) -> Iterator[Result]:
-    """Yield the results for all items, in order.
+    """Yield what a function gives for each item, in order.
 
     Parameters
     ----------
@@ -26,15 +26,14 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item], at_once: in
     if at_once == 1:
         yield from map(function, items)
         return
-    with ThreadPoolExecutor(at_once) as threads:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                waiting.append(threads.submit(function, item))
-                if len(waiting) > at_once:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    pending: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="freqcache-ahead")
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > at_once:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -35,6 +35,10 @@ from freqcache_formats.layout import BLOCK_SIZE
 from freqcache_formats.mask import ChannelMask
 
 _PLANNING_SAMPLES: Final = 64
+_REMOTE_THREADS: Final = 8
+_COUNTED: Final = 16_384
+"""Items whose sizes are looked up at a time."""
+
 _TRAIN_SPLITS: Final = ("train", "all")
 
 
@@ -43,8 +47,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
 
     Parameters
     ----------
-    path : path
-        A store.
+    path : path, URL or Store
+        A store. One that :func:`freqcache.open` opened, where it is to be opened in a particular way.
     split : str
         One of its splits.
     channels : ChannelMask, preset name or path of a mask.json, optional
@@ -60,8 +64,9 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         leaves out what is expected to matter less than `tolerance`. See :attr:`reading`.
     tolerance : float
         For ``"fast"``: the root mean square error allowed in a channel, as a share of its deviation.
-    threads : int
-        Row groups read and decoded at a time; what is read does not depend on it.
+    threads : int, optional
+        Row groups read and decoded at a time; what is read does not depend on it. 1 by default; of a store at a URL 8,
+        most of which wait.
 
     Attributes
     ----------
@@ -86,7 +91,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | Store,
         *,
         split: str = "train",
         channels: ChannelMask | str | Path | None = None,
@@ -94,13 +99,13 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         crop: Crop | None = None,
         policy: Policy = "exact",
         tolerance: float = TOLERANCE,
-        threads: int = 1,
+        threads: int | None = None,
     ) -> None:
-        self.store: Store = open_store(path)
+        self.store: Store = path if isinstance(path, Store) else open_store(path)
         self.channels = self.store.channels if channels is None else ChannelMask.load(channels)
         self.store.check_holds(self.channels)
         if self.store.kind == "fixed" and size is not None:
-            msg = f"{path}: a fixed cache has one size; size={size} is for native caches"
+            msg = f"{self.store.location}: a fixed cache has one size; size={size} is for native caches"
             raise StoreError(msg)
         if size is not None and (size < BLOCK_SIZE or size % BLOCK_SIZE):
             msg = f"size: expected a positive multiple of {BLOCK_SIZE} pixels, found {size}"
@@ -112,6 +117,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         if crop is not None and not callable(getattr(crop, "draw", None)):
             msg = f"crop: expected a CentreCrop or a RandomResizedCrop, found {crop!r}"
             raise StoreError(msg)
+        if threads is None:
+            threads = _REMOTE_THREADS if self.store.is_remote else 1
         if threads < 1:
             msg = f"threads: expected at least 1, found {threads}"
             raise StoreError(msg)
@@ -127,13 +134,41 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         """Take the items of a split."""
         self._split = self.store[split]
         self._forget()
-        self.slots = self._split.slots
-        self.labels = self._split.labels[self.slots]
-        self.row_groups = self._split.row_groups[self.slots]
+        for known in ("slots", "labels", "row_groups"):
+            self.__dict__.pop(known, None)
         self._set_scale()
         # Whatever stands at the path later: its chunks are checked against what was read here, and all of this store.
         self._split.open()
         self.store.check_same()
+
+    @cached_property
+    def slots(self) -> npt.NDArray[np.intp]:
+        """(samples,) intp; position in the store of each item."""
+        return self._confirmed(self._split.slots)
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """(samples,) int64; class of each item."""
+        return self._confirmed(self._of_items(self._split.labels))
+
+    @cached_property
+    def row_groups(self) -> npt.NDArray[np.intp]:
+        """(samples,) intp; the row group of each item."""
+        return self._confirmed(self._of_items(self._split.row_groups))
+
+    def _of_items(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return those of all slots' values that are items'."""
+        return values if len(self) == len(values) else values[self.slots]
+
+    def _confirmed(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what was just read, if it was read of this store and not of another in its place."""
+        self.store.check_same()
+        return values
+
+    def labels_of(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+        """Return ``labels[indices]``, of which no more is read than it needs."""
+        slots = self._split.slots_of(self._checked(indices))
+        return self._split.take(["label"], slots)["label"]
 
     def _forget(self) -> None:
         """Forget what was worked out for other channels or of another split."""
@@ -250,7 +285,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         return self._split.channel_bytes()[self.channels.indices] / max(1, len(self))
 
     def __len__(self) -> int:
-        return len(self.slots)
+        return len(self._split)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
         return self.__getitems__([index])[0]
@@ -260,12 +295,18 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         if not self.has_grid:
             return self.read_batch(indices)
         checked = self._checked(indices)
-        return list(zip(self.read(checked), self.labels[checked].tolist(), strict=True))
+        return list(zip(self.read(checked), self.labels_of(checked).tolist(), strict=True))
 
-    def n_bytes(self, indices: npt.NDArray[np.integer[Any]]) -> int:
-        """Return the bytes that some items take in memory."""
+    def n_bytes(self, indices: npt.NDArray[np.integer[Any]], most: int | None = None) -> int:
+        """Return the bytes that some items take in memory; with `most`, no more are counted once they are more."""
         if isinstance(self._split, NativeSplit) and not self.has_grid:
-            return self._split.n_bytes(self.slots[indices], self.held_channels)
+            total = 0
+            for start in range(0, len(indices), _COUNTED):
+                slots = self._split.slots_of(np.asarray(indices[start : start + _COUNTED], dtype=np.intp))
+                total += self._split.n_bytes(slots, self.held_channels)
+                if most is not None and total > most:
+                    break
+            return total
         rows, columns = self.grid
         return len(indices) * len(self.held_channels) * rows * columns * self.dtype.itemsize
 
@@ -291,7 +332,8 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     def _read_channels(
         self, items: npt.NDArray[np.intp], channels: ChannelMask, allocate: Allocate = np.empty
     ) -> FrequencyBatch:
-        slots, labels = self.slots[items], self.labels[items]
+        slots = self._split.slots_of(items)
+        labels = self._split.take(["label"], slots)["label"]
         if isinstance(self._split, NativeSplit):
             read = self._split.read(slots, channels, threads=self.threads, allocate=allocate)
             return FrequencyBatch.from_native(read, channels, labels)
@@ -328,7 +370,7 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
             msg = f"out: expected {self.dtype} of shape {shape}, found {out.dtype} of shape {tuple(out.shape)}"
             raise ValueError(msg)
         if isinstance(self._split, FixedSplit):
-            self._split.read(self.slots[items], self.held_channels, out=out.numpy(), threads=self.threads)
+            self._split.read(self._split.slots_of(items), self.held_channels, out=out.numpy(), threads=self.threads)
         elif self._resizes is not None:
             batch = self._read_channels(items, self.source_channels)
             crops = self._resizes.draw(batch.width, batch.height)

@@ -24,7 +24,9 @@ from freqcache.resampling.planes import reduce_to_fit, reduced_size
 from freqcache_formats.layout import Origin
 
 _JPEG_START: Final = b"\xff\xd8"
-_FIRST_READ: Final = 1 << 14
+FIRST_READ: Final = 1 << 14
+"""Bytes of the start of a file that its header is looked for in."""
+
 ON_CORRUPT: Final = ("skip", "keep", "fail")
 
 Grid = tuple[int, int]
@@ -134,7 +136,7 @@ def inspect(read: Callable[[int], bytes], options: ExtractionOptions) -> tuple[i
     BuildError, OSError
         As `read`.
     """
-    start = read(_FIRST_READ)
+    start = read(FIRST_READ)
     if start[:2] == _JPEG_START:
         try:
             header = jpeg.read_header(start, limits=options.limits)

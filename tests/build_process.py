@@ -54,10 +54,11 @@ def everything(out: Path) -> dict[str, str]:
     return {str(path.relative_to(out.parent)): _describe(path) for path in sorted(found)}
 
 
-def command(source: Path, out: Path, *options: str, size: int | None, workers: int) -> list[str]:
+def command(source: Path, out: Path, *options: str, size: int | None, workers: int | None) -> list[str]:
     """Return the command of a build with small shards."""
     fixed = [] if size is None else ["--size", str(size)]
-    build = ["build", str(source), str(out), "--quiet", "--workers", str(workers), *fixed, *options]
+    local = [] if workers is None else ["--workers", str(workers)]
+    build = ["build", str(source), str(out), "--quiet", *local, *fixed, *options]
     return [sys.executable, str(_SMALL_BUILD), *build]
 
 

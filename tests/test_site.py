@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = (
     "freqcache",
     "freqcache.building",
+    "freqcache.engines",
     "freqcache.errors",
     "freqcache.exporting",
     "freqcache.inspection",

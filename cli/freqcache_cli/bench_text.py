@@ -18,6 +18,7 @@ _STATES: Final = {
     "warm": "page cache warm: bytes come from memory",
     "cold": "page cache cold: bytes come from the disk",
 }
+_FAR: Final = "from a URL: bytes come over the network, or from the folder of --cache-dir"
 
 
 def words(report: BenchReport, name: str) -> str:
@@ -36,7 +37,7 @@ def _lines(report: BenchReport, name: str) -> Iterator[str]:
         found = [m for m in report.measurements if m.state == state]
         if found:
             yield ""
-            yield title
+            yield _FAR if "://" in str(report.path) else title
             yield from (f"  {line}" for line in _table(report, found, compared=compared))
     yield ""
     yield f"One thread copies {report.memory_bandwidth / 1e9:.1f} GB/s from memory to memory."

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
 import click
 
-_UNITS: Final = {"": 1, "b": 1, "kb": 1000, "kib": 1024, "mb": 1000**2, "mib": 1024**2}
+from freqcache import byte_sizes
 
 
 def in_words(count: int) -> str:
@@ -24,9 +21,7 @@ def parse_bytes(_context: click.Context, _parameter: click.Parameter, value: str
     """Return an option's number of bytes: ``6000``, ``6KiB`` (1024 each), ``6.5 kB`` (1000 each)."""
     if value is None:
         return None
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)", value.strip())
-    unit = None if match is None else _UNITS.get(match[2].lower())
-    if match is None or unit is None or not float(match[1]) > 0:
-        msg = f"{value!r} is not a number of bytes, such as 6000, 6KiB or 6kB"
-        raise click.BadParameter(msg)
-    return float(match[1]) * unit
+    try:
+        return byte_sizes.parse_bytes(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None

@@ -27,6 +27,7 @@ from freqcache.benchmarking.units import Items, units_of
 from freqcache.dataset import FrequencyDataset
 from freqcache.errors import StoreError
 from freqcache.progress import progress
+from freqcache.remote import RemotePath
 from freqcache.sources import SourceFile, SourceReader, SourceTree, list_source
 from freqcache.sources.spool import copy_files, temporary_spool
 from freqcache.store import open_store
@@ -187,6 +188,8 @@ class _Bench:
         if cold and not page_cache.can_drop():
             self._note("cold", "not measured: only Linux drops files from the page cache without root")
             return []
+        if cold and self.tree is not None and isinstance(self.tree.reader.root, RemotePath):
+            self._note(f"{PILLOW}, cold", f"not measured: {self.tree.root} is not on a local disk")
         if cold and self.local is None:
             self._note("cache, cold", f"not measured: {self.store.location} is not a local folder")
         for name, mask in self.masks.items():
@@ -237,8 +240,11 @@ class _Bench:
         units = units_of(self.dataset.row_groups, "groups", _MOST_FILES, seed=self.options.seed)
         found, source = self._source_files(tree, np.concatenate(units).tolist())
         files: Files | None = None
+        root = source.root
         if state == "cold":
-            places = {item: source.root / (file.container or file.path) for item, file in found.items()}
+            if isinstance(root, RemotePath):
+                return None
+            places = {item: root / (file.container or file.path) for item, file in found.items()}
             files = lambda items: sorted({places[item] for item in items.tolist()})  # noqa: E731
         reader = PillowReader(
             f"{PILLOW}, {state}",

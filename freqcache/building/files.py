@@ -19,7 +19,8 @@ from freqcache.building.slots import Slot
 from freqcache.errors import SourceError
 from freqcache.extraction import Sample, extract
 from freqcache.fixed_samples import to_fixed
-from freqcache.sources import SourceReader
+from freqcache.sources import SourceFile, SourceReader
+from freqcache.sources.ahead import read_ahead
 from freqcache_formats.layout import COEFFICIENTS, COLUMNS, NATIVE_SAMPLE_ARRAYS, SAMPLE_ARRAYS, Origin
 
 
@@ -40,21 +41,16 @@ class FileSource:
 
     def contents(self, task: ShardTask) -> Iterator[SlotContent]:
         """Yield what goes into each slot of a shard: see :class:`freqcache.building.shard.SampleSource`."""
-        for slots in task.groups:
-            for slot in slots:
-                yield self._content(slot, task.split)
+        slots = [slot for group in task.groups for slot in group]
+        for slot, data in zip(slots, read_ahead(self.reader, map(_file_of, slots)), strict=True):
+            yield self._content(slot, task.split, data)
 
-    def _content(self, slot: Slot, split: str) -> SlotContent:
+    def _content(self, slot: Slot, split: str, data: bytes | SourceError) -> SlotContent:
         """Return the slot's sample, or an entry for the ledger instead."""
         options = self.options
         values: dict[str, Any] = {}
-        if slot.file is None:
-            msg = f"{slot.path}: a slot without a file"
-            raise ValueError(msg)
-        try:
-            data = self.reader.read(slot.file)
-        except SourceError as error:
-            return SlotContent(failures=(_entry(slot, split, str(error)),))
+        if isinstance(data, SourceError):
+            return SlotContent(failures=(_entry(slot, split, str(data)),))
         values["source_bytes"] = len(data)
         values["source_digest"] = np.frombuffer(xxhash.xxh3_128_digest(data), dtype=np.uint8)
         try:
@@ -98,6 +94,13 @@ def content_of(sample: Sample, options: BuildOptions) -> SlotContent:
         values["quantization"][component] = part.quantization
         parts[name] = (part.coefficients, part.quantization)
     return SlotContent(parts=parts, values=values)
+
+
+def _file_of(slot: Slot) -> SourceFile:
+    if slot.file is None:
+        msg = f"{slot.path}: a slot without a file"
+        raise ValueError(msg)
+    return slot.file
 
 
 def _entry(slot: Slot, split: str, reason: str, *, kept: bool = False) -> LedgerEntry:

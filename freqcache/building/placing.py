@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from freqcache.errors import BuildError
-from freqcache.remote import RemoteFiles, is_url
+from freqcache.remote import RemoteFiles, RemotePath, is_url
 from freqcache.remote.retrying import reason
 from freqcache.store.remote_targets import RemoteTarget
 from freqcache.store.targets import LocalTarget, Target
@@ -51,7 +51,7 @@ def _remote_target(url: str, storage_options: Mapping[str, Any] | None) -> Remot
     return RemoteTarget(files)
 
 
-def keep_apart(out: Target, source: str | Path, why_not_inside: str) -> None:
+def keep_apart(out: Target, source: str | Path | RemotePath, why_not_inside: str) -> None:
     """Check that a store does not touch its source.
 
     Raises
@@ -59,7 +59,7 @@ def keep_apart(out: Target, source: str | Path, why_not_inside: str) -> None:
     BuildError
         If it would replace it, or lie inside it.
     """
-    if isinstance(out, LocalTarget) and not is_url(str(source)):
+    if isinstance(out, LocalTarget) and not isinstance(source, RemotePath) and not is_url(str(source)):
         inner, outer = _resolve(out.path), _resolve(Path(source))
         replaces, inside = outer.is_relative_to(inner), inner.is_relative_to(outer)
     else:

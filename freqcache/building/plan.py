@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -23,8 +22,9 @@ from freqcache.building.form import StoreForm
 from freqcache.building.options import BuildOptions
 from freqcache.building.slots import Slot, SlotTable, paths_of
 from freqcache.errors import BuildError, CorruptImageError, SourceError
-from freqcache.extraction import ExtractionOptions, inspect
+from freqcache.extraction import FIRST_READ, ExtractionOptions, inspect
 from freqcache.sources import SourceFile, SourceReader, SourceTree
+from freqcache.sources.ahead import read_ahead
 from freqcache.store.columns import ArrayGeometry
 from freqcache_formats.layout import (
     BIT_SHUFFLE_UNIT,
@@ -93,17 +93,41 @@ def scan_files(reader: SourceReader, files: Sequence[SourceFile], options: Extra
     BuildError
         If a header is damaged and the options say that this ends the build.
     """
-    scans: list[Scan] = []
-    for file in files:
-        if file.problem:
-            scans.append(file.problem)
-            continue
-        try:
-            scans.append(inspect(partial(reader.read, file), options))
-        except SourceError as error:
-            end_if_damaged(file.path, error, options)
-            scans.append(str(error))
+    scans: list[Scan] = [file.problem for file in files]
+    todo = [i for i, file in enumerate(files) if not file.problem]
+    more: list[int] = []
+    for i, start in zip(todo, read_ahead(reader, [files[i] for i in todo], FIRST_READ), strict=True):
+        scan = _scanned(files[i], start, options, whole=False)
+        if scan is None:
+            more.append(i)
+        else:
+            scans[i] = scan
+    for i, data in zip(more, read_ahead(reader, [files[i] for i in more]), strict=True):
+        scans[i] = _scanned(files[i], data, options, whole=True) or ""
     return scans
+
+
+class _MoreNeededError(Exception):
+    """The start of a file does not say what there is to know."""
+
+
+def _scanned(file: SourceFile, data: bytes | SourceError, options: ExtractionOptions, *, whole: bool) -> Scan | None:
+    """Return what the header of a file says; None if the start of the file is not enough to tell."""
+    if isinstance(data, SourceError):
+        return str(data)
+
+    def read(length: int) -> bytes:
+        if length < 0 and not whole and len(data) == FIRST_READ:
+            raise _MoreNeededError
+        return data if length < 0 else data[:length]
+
+    try:
+        return inspect(read, options)
+    except _MoreNeededError:
+        return None
+    except SourceError as error:
+        end_if_damaged(file.path, error, options)
+        return str(error)
 
 
 def end_if_damaged(path: str, error: SourceError, options: ExtractionOptions) -> None:

@@ -33,6 +33,7 @@ from freqcache.errors import NoSamplesError
 from freqcache.interruption import GOES_ON, going_on
 from freqcache.sources import Item, SourceTree, list_source
 from freqcache.sources.items import spool_items
+from freqcache.sources.remote_reading import confirm_unchanged
 from freqcache.sources.spool import Spool, spooled
 from freqcache.store.targets import Target
 from freqcache_formats.layout import Origin
@@ -96,7 +97,7 @@ def build(
     target = target_of(out, storage_options)
     with engine_of(engine, workers, target) as ready, Spool(target.scratch) as spool:
         if isinstance(source, (str, os.PathLike)):
-            tree = list_source(source, scratch=target.scratch.parent)
+            tree = list_source(source, storage_options, scratch=target.scratch.parent)
             keep_apart(target, tree.root, _WHY_NOT_INSIDE)
         else:
             refuse_taken(target, overwrite=overwrite)  # before hours of spooling
@@ -157,6 +158,7 @@ def _build(
         abandoned_early(engine),
         resumable(out),
     ):
+        listed = tree
         if tree.sequential:
             tree = spooled(tree, spool, quiet=quiet)
         check_sharing(engine, journal.store, identity, tree)
@@ -167,6 +169,7 @@ def _build(
         clock.ends("headers")
         samples = FileSource(reader=tree.reader, options=options)
         shards = make_shards(journal, engine, plans, samples, form, "building", quiet=quiet)
+        confirm_unchanged(listed)
         clock.ends("shards")
         return _finish(journal, tree, plans, shards, refused, options, clock, scratch)
 

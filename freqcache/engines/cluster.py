@@ -7,11 +7,13 @@ engine connects.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -26,6 +28,7 @@ _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
 _TIMEOUT: Final = 10.0
+_GOODBYE: Final = 2.0
 _PER_THREAD: Final = 2
 _LEAST: Final = 16
 _LOOK_AGAIN: Final = 5.0
@@ -73,7 +76,7 @@ class DaskEngine(ExecutorEngine):
             stack.enter_context(_silent())
             if isinstance(self._scheduler, (str, os.PathLike)):
                 self._client = _connect(os.fspath(self._scheduler), self._timeout)
-                stack.callback(self._client.close, timeout=self._timeout)
+                stack.callback(self._client.close, timeout=_GOODBYE)
             else:
                 self._client = self._scheduler
             self._exit = stack.pop_all()
@@ -98,6 +101,12 @@ class DaskEngine(ExecutorEngine):
         there = self._client.nthreads()
         return [(address, result) for address, result in found.items() if address in there]
 
+    def cancel(self) -> None:
+        """Cancel the tasks that are not done; a scheduler that is lost has forgotten them."""
+        if self._client is None or self._is_lost():
+            self._pending = {}
+        super().cancel()
+
     def window(self) -> int:
         """Return how many tasks may be with the cluster now."""
         now = time.monotonic()
@@ -108,18 +117,17 @@ class DaskEngine(ExecutorEngine):
     def _count(self) -> int:
         try:
             return sum(self._client.nthreads().values())
-        except Exception as error:
-            if self._is_lost():
-                raise self._died(1) from error
+        except Exception:
+            self._check_connection()
             raise
 
     def _is_lost(self) -> bool:
         return bool(self._client.status != "running")
 
-    def _died(self, attempts: int) -> Exception:
+    def _check_connection(self) -> None:
         if self._is_lost():
-            return BuildError(f"{self._name}: the connection to the Dask scheduler is lost; {GOES_ON}")
-        return super()._died(attempts)
+            msg = f"{self._name}: the connection to the Dask scheduler is lost; {GOES_ON}"
+            raise BuildError(msg)
 
     @property
     def _name(self) -> str:
@@ -135,18 +143,24 @@ class _NotConnected:
 _NOT_CONNECTED: Any = _NotConnected()
 
 
-def _connect(address: str, timeout: float) -> Any:
+def _connect(scheduler: str, timeout: float) -> Any:
+    """Return a client of a scheduler, by its address or its file."""
     try:
         from distributed import Client
+        from distributed.comm import get_address_host_port
     except ImportError as error:
         msg = "building on Dask needs the package distributed: pip install 'freqcache[dask]'"
         raise BuildError(msg) from error
-    where = {"scheduler_file": address} if os.path.isfile(address) else {"address": address}  # noqa: PTH113
     try:
-        return Client(**where, timeout=timeout, set_as_default=False)
-    except (OSError, ValueError) as error:  # not reached, or no address
-        reason = str(error).strip() or type(error).__name__
-        msg = f"{address}: no Dask scheduler can be reached there: {reason}"
+        address = json.loads(Path(scheduler).read_bytes())["address"] if Path(scheduler).is_file() else scheduler
+        get_address_host_port(address)  # a client that is made with a wrong one cannot be closed
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        msg = f"{scheduler}: neither the address of a Dask scheduler, as tcp://10.0.0.1:8786, nor its file: {error}"
+        raise BuildError(msg) from error
+    try:
+        return Client(address, timeout=timeout, set_as_default=False)
+    except (OSError, ValueError) as error:
+        msg = f"{scheduler}: no Dask scheduler can be reached there: {error}"
         raise BuildError(msg) from error
 
 

@@ -69,6 +69,7 @@ class ExecutorEngine:
             try:
                 future = self._executor.submit(checked, task)
             except deaths as error:
+                self._check_connection()
                 raise self._died(attempt) from error
             self._pending[future] = task, attempt
             future.add_done_callback(done.put)
@@ -85,6 +86,7 @@ class ExecutorEngine:
                 try:
                     result = future.result()
                 except deaths as error:
+                    self._check_connection()
                     if attempt >= self._attempts:
                         raise self._died(attempt) from error
                     _log.info("a task is submitted again, its worker died: %s", str(error) or type(error).__name__)
@@ -111,6 +113,9 @@ class ExecutorEngine:
     def window(self) -> int:
         """Return how many tasks may be with the executor now."""
         return self._window
+
+    def _check_connection(self) -> None:
+        """Raise a BuildError if it is not a worker that is lost, but all of them."""
 
     def _died(self, attempts: int) -> Exception:
         times = "its worker" if attempts == 1 else f"each of the {attempts} times its worker"

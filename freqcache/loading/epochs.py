@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from operator import index
 from typing import Any
 
@@ -158,18 +159,23 @@ class Epochs:
 
     def _identity(self) -> dict[str, Any]:
         """Return what a position depends on."""
-        digest = hashlib.blake2b(f"{self.dataset.cache_id}/{self.dataset.split}/".encode(), digest_size=16)
-        digest.update(self.indices.astype("<i8").tobytes())
         return {
             "version": ORDER_VERSION,
             "samples": len(self.indices),
-            "digest": digest.hexdigest(),
+            "digest": self._digest,
             "seed": self.seed,
             "shuffle": self.shuffle,
             "order": self._order,
             "window": self.window,
             "lanes": self.lanes,
         }
+
+    @cached_property
+    def _digest(self) -> str:
+        """What the samples are known by: of ten million, not to be worked out for every state."""
+        digest = hashlib.blake2b(f"{self.dataset.cache_id}/{self.dataset.split}/".encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(self.indices, dtype="<i8").data)
+        return digest.hexdigest()
 
     @property
     def _order(self) -> Order:
@@ -253,4 +259,5 @@ def _checked(indices: Indices | None, dataset: FrequencyDataset) -> Positions:
     if len(outside):
         msg = f"index {outside[0]} is outside the {len(dataset)} samples of split {dataset.split!r}"
         raise IndexError(msg)
-    return np.sort(chosen.astype(np.intp))
+    items = chosen.astype(np.intp, copy=False)
+    return items if indices is None else np.sort(items)

@@ -133,7 +133,8 @@ class FrequencyLoader(Epochs):
             window=window,
         )
         if access == "auto":
-            access = "memory" if self.n_bytes <= IN_MEMORY_BYTES else "groups"
+            fits = dataset.n_bytes(self.indices, most=IN_MEMORY_BYTES) <= IN_MEMORY_BYTES
+            access = "memory" if fits else "groups"
         self.access = access
         self.order = "groups" if access == "groups" else "random"
         self.prefetch = whole("prefetch", prefetch, least=0)
@@ -153,7 +154,7 @@ class FrequencyLoader(Epochs):
         """Make an iteration's batches; in a thread, where there is one."""
         items, size = self._visits(visit), self.batch_size
         for number, coefficients in enumerate(self._read(items)):
-            labels = torch.from_numpy(self.dataset.labels[items[number * size : (number + 1) * size]])
+            labels = torch.from_numpy(self.dataset.labels_of(items[number * size : (number + 1) * size]))
             yield self._mover.send(coefficients, labels)
 
     def _read(self, items: Any) -> Iterator[Tensor | FrequencyBatch]:

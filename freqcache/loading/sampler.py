@@ -89,8 +89,8 @@ class FrequencyBatchSampler(Epochs, Sampler[list[int]]):
         return self._state(batches_consumed)
 
     def _batches(self, visit: Pass) -> Iterator[list[int]]:
-        items = self._visits(visit).tolist()
+        items = self._visits(visit)
         for start in range(0, len(items), self.batch_size):
             self._receive(visit)
-            yield items[start : start + self.batch_size]
+            yield items[start : start + self.batch_size].tolist()
         self._receive(visit, 0)

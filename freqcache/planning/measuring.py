@@ -20,6 +20,7 @@ from freqcache.building import BuildOptions, BuildReport, build_tree
 from freqcache.building.ledger import read_ledger
 from freqcache.errors import NoSamplesError
 from freqcache.planning.memory import forget_peak, peak
+from freqcache.remote import RemotePath
 from freqcache.sources import SourceFile, SourceReader, SourceTree
 from freqcache.sources.tree import UNSPLIT
 from freqcache.store import FixedSplit, NativeSplit, open_store
@@ -151,7 +152,7 @@ class _Watch:
     times: dict[str, float] = field(default_factory=dict)
 
     @property
-    def root(self) -> Path:
+    def root(self) -> Path | RemotePath:
         """As of the reader."""
         return self.reader.root
 

@@ -30,6 +30,7 @@ from freqcache.planning.sampling import Float, Population, Sample, draw, sampled
 from freqcache.planning.scaling import Scaling, measure_scaling
 from freqcache.progress import progress
 from freqcache.sources import SourceFile, SourceTree, list_source
+from freqcache.sources.ahead import ManyReader, read_ahead
 from freqcache.sources.spool import Spool, spooled
 from freqcache.spread import spread
 from freqcache.workers import Pool, WorkerDiedError
@@ -89,7 +90,7 @@ def plan(
     out : path, optional
         Where the store would go: the free space there is compared.
     temporary : path, optional
-        Folder for the small stores; the system's by default.
+        Folder for the small stores and for temporary files; the system's by default.
     masks : sequence of str
         Presets to measure reading with; none to leave it out.
     quiet : bool
@@ -107,7 +108,7 @@ def plan(
     if sample < 1:
         msg = f"sample: expected at least 1, found {sample}"
         raise BuildError(msg)
-    tree = list_source(source)
+    tree = list_source(source, scratch=None if temporary is None else Path(temporary))
     listing = time.perf_counter() - began
     files = tree.files
     population = Population.of(files)
@@ -119,7 +120,9 @@ def plan(
         chosen = [files[i] for i in drawn.numbers]
         cold = _cold_seconds(tree, chosen)
         small = sampled_tree(tree, chosen)
-        if small.sequential:  # a build copies such a source first
+        if small.sequential or isinstance(
+            small.reader, ManyReader
+        ):  # a build copies such a source first, or reads ahead
             small = spooled(small, spool, quiet=True)
         costs = Costs(
             listing_seconds=listing,
@@ -190,7 +193,16 @@ def _draw(
 
 
 def _cold_seconds(tree: SourceTree, chosen: Sequence[SourceFile]) -> Float:
-    """Return how much longer each file takes to read the first time: what a build waits for the disk, (n,)."""
+    """Return how much longer each file takes to read the first time: what a build waits for the disk, (n,).
+
+    At a URL, where a build reads many at the same time and each image twice (its header, and whole), the mean of that.
+    """
+    if isinstance(tree.reader, ManyReader):
+        sound = [file for file in chosen if not file.problem]
+        began = time.perf_counter()
+        for _ in read_ahead(tree.reader, sound):
+            pass
+        return np.full(len(chosen), 2 * (time.perf_counter() - began) / max(1, len(sound)))
     times = np.zeros((2, len(chosen)))
     for each in times:
         for i, file in enumerate(chosen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from freqcache.remote.files import RemoteFiles, is_url
+from freqcache.remote.paths import RemotePath
 from freqcache.remote.range_cache import RangeCache
 
-__all__ = ["RangeCache", "RemoteFiles", "is_url"]
+__all__ = ["RangeCache", "RemoteFiles", "RemotePath", "is_url"]

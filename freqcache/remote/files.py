@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from freqcache.remote.retrying import ATTEMPTS, ATTEMPTS_MORE, ShortReadError, is_transient, retrying
+from freqcache.remote.listing import Found, Stat, files_below, in_folder, stat
+from freqcache.remote.retrying import ATTEMPTS, ATTEMPTS_MORE, NoRangesError, ShortReadError, is_transient, retrying
 
 Result = TypeVar("Result")
 Range = tuple[str, int, int]
@@ -22,6 +23,8 @@ EXTRAS: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az
 """Packages that fsspec needs for an object store's protocol, where it names only a module.
 
 They try again by themselves. An object is put in its place whole, and in folders that need not exist."""
+
+_S3: Final = frozenset({"s3", "s3a"})
 
 
 def is_url(location: object) -> bool:
@@ -58,8 +61,11 @@ class RemoteFiles:
         self.url = url.rstrip("/") if not url.endswith("://") else url
         # Other processes write too: a listing that is kept hides what they have made since.
         self._options = {"use_listings_cache": False} | dict(storage_options or {})
-        self.is_object_store = self.url.partition("://")[0] in EXTRAS
+        protocol = self.url.partition("://")[0]
+        self.is_object_store = protocol in EXTRAS
         self._attempts = ATTEMPTS_MORE if self.is_object_store else ATTEMPTS
+        # s3fs asks for an object's length first, to read a long one in parts at the same time; ours are short.
+        self._whole = {"max_concurrency": 1} if protocol in _S3 else {}
         self.bytes_read = self.requests = 0
         self._owner = -1
         self._connect()
@@ -96,12 +102,43 @@ class RemoteFiles:
 
         def attempt() -> bytes:
             self.requests += 1
-            data: bytes = self._connect()[0].cat_file(self._path(name), start=start, end=end)
+            data: bytes = self._connect()[0].cat_file(self._path(name), start=start, end=end, **self._whole)
             return data
 
         data = retrying(attempt, attempts=self._attempts)
         self.bytes_read += len(data)
         return data
+
+    def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Return those of several files that can be read, at the same time where the file system can.
+
+        One that is missing, or could not be read in as many attempts as others, is not among them.
+        """
+        found: dict[str, bytes] = {}
+        given_up: set[str] = set()
+
+        def attempt() -> None:
+            missing = [name for name in names if name not in found and name not in given_up]
+            self.requests += len(missing)
+            results = self._connect()[0].cat_ranges(
+                [self._path(name) for name in missing], None, None, on_error="return", **self._whole
+            )
+            failures: list[Exception] = []
+            for name, result in zip(missing, results, strict=True):
+                if not isinstance(result, Exception):
+                    found[name] = result
+                    self.bytes_read += len(result)
+                elif is_transient(result):
+                    failures.append(result)
+                else:
+                    given_up.add(name)
+            if failures:
+                raise failures[0]
+
+        if names:
+            with suppress(Exception):  # whoever needs what is not here asks for it by itself, and is told why
+                retrying(attempt, attempts=self._attempts)
+        return found
 
     def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
         """Return several ranges, at the same time where the file system can.
@@ -110,8 +147,31 @@ class RemoteFiles:
         ------
         ShortReadError
             If a file ends before its range does.
+        NoRangesError
+            If a server sends whole files.
         """
-        found: list[bytes | None] = [None] * len(ranges)
+        found = self.try_ranges(ranges, fewer=False)
+        for data in found:
+            if isinstance(data, Exception):
+                raise data
+        return [data for data in found if isinstance(data, bytes)]
+
+    def try_ranges(self, ranges: Sequence[Range], *, fewer: bool = True) -> list[bytes | Exception]:
+        """Return of each range its bytes, or an error that no other attempt would mend: a missing file, a refusal.
+
+        Parameters
+        ----------
+        ranges : sequence of Range
+            Asked for at the same time where the file system can.
+        fewer : bool
+            Whether a file may end before its range does.
+
+        Raises
+        ------
+        Exception
+            What a range still failed at after the last attempt, if another one might help.
+        """
+        found: list[bytes | Exception | None] = [None] * len(ranges)
 
         def attempt() -> None:
             missing = [i for i, data in enumerate(found) if data is None]
@@ -124,18 +184,15 @@ class RemoteFiles:
                 on_error="return",
             )
             failures: list[Exception] = []
-            for i, length, result in zip(missing, lengths, results, strict=True):
-                if isinstance(result, Exception):
-                    failures.append(result)
-                elif len(result) != length:
-                    self.bytes_read += len(result)
-                    name, start, _ = ranges[i]
-                    failures.append(ShortReadError(f"{name} gave {len(result)} of {length} bytes from {start} on"))
+            for i, result in zip(missing, results, strict=True):
+                checked = _checked(result, ranges[i], fewer=fewer)
+                self.bytes_read += len(result) if isinstance(result, bytes) else 0
+                if isinstance(checked, Exception) and is_transient(checked):
+                    failures.append(checked)
                 else:
-                    self.bytes_read += length
-                    found[i] = result
-            if failures:  # one that no other attempt would mend comes first
-                raise min(failures, key=is_transient)
+                    found[i] = checked
+            if failures:
+                raise failures[0]
 
         if ranges:
             retrying(attempt, attempts=self._attempts)
@@ -161,17 +218,7 @@ class RemoteFiles:
 
     def names(self, folder: str) -> set[str]:
         """Return the names of files and folders in a folder; none where there is none."""
-
-        def attempt() -> set[str]:
-            system, path = self._connect()[0], self._path(folder)
-            try:
-                found = system.ls(path, detail=False)
-            except (FileNotFoundError, NotADirectoryError):
-                return set()
-            # The folder itself may be listed: an object of that name, or one that stands for an empty folder.
-            return {name.rstrip("/").rpartition("/")[2] for name in found if name.rstrip("/") != path.rstrip("/")}
-
-        return retrying(attempt, attempts=self._attempts)
+        return {found.name for found in self.in_folder(folder)}
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the names of all files below a folder, relative to it, and their bytes."""
@@ -227,3 +274,42 @@ class RemoteFiles:
                 self._connect()[0].rm(self._path(folder), recursive=True)
 
         retrying(attempt, attempts=self._attempts)
+
+    def stat(self, name: str) -> Stat:
+        """Return what a file or a folder is.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is neither.
+        """
+        return retrying(lambda: stat(self._connect()[0], self._path(name)), attempts=self._attempts)
+
+    def in_folder(self, name: str, most: int | None = None) -> list[Found]:
+        """Return the files and the folders in a folder, `most` of them, in no order; none where there is no folder."""
+        return retrying(lambda: in_folder(self._connect()[0], self._path(name), most), attempts=self._attempts)
+
+    def files_below(self, name: str) -> list[Found]:
+        """Return the files at any depth below a folder, in no order; hidden folders may be left out."""
+        return retrying(lambda: files_below(self._connect()[0], self._path(name)), attempts=self._attempts)
+
+
+def _checked(result: Any, wanted: Range, *, fewer: bool) -> bytes | Exception:
+    """Return what a request for a range gave, or what is wrong with it."""
+    name, start, length = wanted
+    if isinstance(result, Exception):
+        return b"" if fewer and _begins_behind_the_end(result) else result
+    data = bytes(result)
+    if len(data) > length:
+        # A server that knows no ranges sends the whole file.
+        return data[:length] if start == 0 else NoRangesError(f"{name}: the server sends whole files, and no ranges")
+    if len(data) < length and not fewer:
+        return ShortReadError(f"{name} gave {len(data)} of {length} bytes from {start} on")
+    return data
+
+
+def _begins_behind_the_end(error: Exception) -> bool:
+    """Whether a server refused a range because the file ends before it: status 416, in each library's words."""
+    response = getattr(error.__cause__, "response", None)
+    code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    return code in ("InvalidRange", "416") or 416 in (getattr(error, "status", 0), getattr(error, "code", 0))

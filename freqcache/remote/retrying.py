@@ -23,6 +23,9 @@ ATTEMPTS_MORE: Final = 2
 FIRST_WAIT: Final = 0.2
 """Seconds before the second attempt; twice as long before each next one, give or take a half."""
 
+_TRY_LATER: Final = frozenset({408, 425, 429})
+"""HTTP statuses from 400 to 499 that another attempt may mend."""
+
 _NEVER: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 _CLIENTS: Final = frozenset(
     {"aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "requests", "s3fs", "urllib3"}
@@ -34,11 +37,20 @@ class ShortReadError(OSError):
     """A server sent fewer bytes than were asked for and than the object has."""
 
 
+class NoRangesError(Exception):
+    """A server sent a whole file where a part of it was asked for."""
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether another attempt may help."""
-    if isinstance(error, _NEVER):
+    if isinstance(error, _NEVER) or _is_refusal(getattr(error, "status", None)):
         return False
     return isinstance(error, OSError | TimeoutError) or type(error).__module__.partition(".")[0] in _CLIENTS
+
+
+def _is_refusal(status: object) -> bool:
+    """Whether an error's HTTP status says that the request itself is wrong."""
+    return isinstance(status, int) and 400 <= status < 500 and status not in _TRY_LATER
 
 
 def retrying(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from freqcache.errors import BuildError
+from freqcache.remote.paths import RemotePath
 from freqcache.sources.names import check_class_names
 from freqcache.sources.table import FileTable
 from freqcache.sources.tree import SPLIT_NAMES, SPLITS, SourceReader, SourceTree
@@ -96,7 +97,7 @@ class Listing:
 
 
 def assemble(
-    root: Path,
+    root: Path | RemotePath,
     reader: SourceReader,
     entries: Listing | Mapping[str, Iterable[Entry]],
     *,

@@ -9,10 +9,11 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from freqcache.errors import BuildError
+from freqcache.remote.paths import RemotePath
 from freqcache.sources.assembly import split_named
 from freqcache.sources.folder import subfolders
 from freqcache.sources.tree import SPLIT_NAMES, UNSPLIT
@@ -48,16 +49,16 @@ class Containers:
 
     Attributes
     ----------
-    source : Path
+    source : Path or RemotePath
         As it was named.
-    root : Path
+    root : Path or RemotePath
         The folder that their names are relative to.
     found : tuple of Container
         Sorted by name, or in the order of the pattern.
     """
 
-    source: Path
-    root: Path
+    source: Path | RemotePath
+    root: Path | RemotePath
     found: tuple[Container, ...]
 
     @property
@@ -85,7 +86,19 @@ def containers_of(source: Path, files: Sequence[Path], root: Path) -> Containers
         if not path.is_file():
             msg = f"{path}: not a regular file"
             raise BuildError(msg)
-        found.append((name, _split_of(path, root), status.st_size, status.st_mtime_ns))
+        found.append((name, status.st_size, status.st_mtime_ns))
+    return described(source, root, found)
+
+
+def described(source: Path | RemotePath, root: Path | RemotePath, files: Sequence[tuple[str, int, int]]) -> Containers:
+    """Give the files of a source their splits; of each file there are its name below `root`, its size and its time.
+
+    Raises
+    ------
+    BuildError
+        If a name means two splits, or some names mean a split and others do not.
+    """
+    found = [(name, _split_of(name, root), size, mtime_ns) for name, size, mtime_ns in files]
     with_split = [name for name, split, *_ in found if split]
     without = [name for name, split, *_ in found if not split]
     if with_split and without:
@@ -156,15 +169,15 @@ def _words(inside: str, pattern: str) -> Iterator[str]:
         yield str(number).zfill(len(match[1]))
 
 
-def _split_of(path: Path, root: Path) -> str | None:
+def _split_of(name: str, root: Path | RemotePath) -> str | None:
     """Return the split that a container's folder means, or else a word of its name; None if none does."""
-    parts = path.relative_to(root).parts
-    for folder in parts[:-1]:
+    path = PurePosixPath(name)
+    for folder in path.parts[:-1]:
         if split := split_named(folder):
             return split
     words = re.split(r"[^A-Za-z0-9]+", path.stem)
     splits = {split for split in map(split_named, words) if split}
     if len(splits) > 1:
-        msg = f"{path}: its name means the splits {' and '.join(sorted(splits))}"
+        msg = f"{root / name}: its name means the splits {' and '.join(sorted(splits))}"
         raise BuildError(msg)
     return splits.pop() if splits else None

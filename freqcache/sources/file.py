@@ -18,6 +18,8 @@ class SourceFile:
         Index into the classes of the tree; -1 where there is a problem.
     size, mtime_ns : int
         Bytes, and time of the last change (of the container, where there is one). In Parquet files the size is a mean.
+        At URLs, instead of the time, a number that stands for the version: of the ETag, where the server has one.
+        At URLs, instead of the time, a number that stands for the version: of the ETag, where the server has one.
     container : str
         The file that holds it, relative to the folder of the reader; empty for files of their own.
     position : int

@@ -56,7 +56,7 @@ class RangeReader:
             # Unbuffered: a buffer would read ahead into the next image.
             data = os.pread(container.fileno(), wanted, file.position)
         if len(data) < wanted:
-            raise BuildError(_changed(path))
+            raise BuildError(changed(path))
         return data
 
 
@@ -87,11 +87,12 @@ def opened_container(path: Path, mtime_ns: int) -> Iterator[BinaryIO]:
         raise BuildError(msg) from error
     with file:
         if mtime_ns and os.fstat(file.fileno()).st_mtime_ns != mtime_ns:
-            raise BuildError(_changed(path))
+            raise BuildError(changed(path))
         yield file
 
 
-def _changed(path: Path) -> str:
+def changed(path: object) -> str:
+    """Return the words for a file that is not what was listed."""
     return f"{path}: this file of the source has changed since it was listed"
 
 

@@ -8,7 +8,7 @@ listing does not depend on the file system.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -107,21 +107,42 @@ def _list(root: Path, scratch: Path | None) -> SourceTree:
 
 def _split_folders(root: Path) -> dict[str, Path]:
     """Return the folder of each split; the root itself where its folders are classes."""
-    folders = subfolders(root)
-    named = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
+    folders = {folder.name: folder for folder in subfolders(root)}
+    bases = split_bases(root, list(folders), lambda name: bool(subfolders(folders[name])))
+    return {split: folders[name] if name else root for split, name in bases.items()}
+
+
+def split_bases(root: object, folders: Sequence[str], has_folders: Callable[[str], bool]) -> dict[str, str]:
+    """Return the name of the folder of each split; an empty one, for the root, where its folders are classes.
+
+    Parameters
+    ----------
+    root : object
+        The source, for messages.
+    folders : sequence of str
+        Names of its folders.
+    has_folders : callable
+        Whether there is a folder in the folder of a name.
+
+    Raises
+    ------
+    BuildError
+        If there are folders of splits and others, or two of one split.
+    """
+    named = [name for name in folders if name.lower() in SPLIT_NAMES]
     # A class may be called "test": a split folder is one that holds folders.
-    if not any(subfolders(folder) for folder in named):
-        return {UNSPLIT: root}
-    others = [folder.name for folder in folders if folder not in named]
+    if not any(map(has_folders, named)):
+        return {UNSPLIT: ""}
+    others = [name for name in folders if name not in named]
     if others:
-        splits = ", ".join(f"{folder.name}/" for folder in named)
+        splits = ", ".join(f"{name}/" for name in named)
         msg = f"{root}: holds {splits} with class folders, and also {', '.join(others)}: a split or a class?"
         raise BuildError(msg)
-    bases: dict[str, Path] = {}
+    bases: dict[str, str] = {}
     for split in SPLITS:
-        mine = [folder for folder in named if SPLIT_NAMES[folder.name.lower()] == split]
+        mine = [name for name in named if SPLIT_NAMES[name.lower()] == split]
         if len(mine) > 1:
-            msg = f"{root}: {' and '.join(f'{folder.name}/' for folder in mine)} both mean the split {split!r}"
+            msg = f"{root}: {' and '.join(f'{name}/' for name in mine)} both mean the split {split!r}"
             raise BuildError(msg)
         if mine:
             bases[split] = mine[0]

@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 from freqcache.errors import BuildError
+from freqcache.remote import RemotePath, is_url
 from freqcache.sources.arrow import is_saved_dataset, list_saved
 from freqcache.sources.containers import containers_of, expand, files_of_folder, is_pattern, root_of_pattern
 from freqcache.sources.folder import IMAGE_SUFFIXES, list_folder, subfolders
 from freqcache.sources.manifest import DELIMITERS, list_manifest
-from freqcache.sources.parquet import list_parquet
-from freqcache.sources.tars import list_tars
+from freqcache.sources.remote_kinds import list_remote
+from freqcache.sources.suffixes import ACCEPTED, HUB_FOLDER, INSTEAD, LISTS, PARQUET, TARS, refusal
 from freqcache.sources.tree import SourceTree
 
-ACCEPTED: Final = (
-    "a folder of class folders, or of train/ and val/ with those; a manifest (.csv, .tsv); "
-    "WebDataset tars (.tar) or Parquet files (.parquet), one or a folder of them; a folder that save_to_disk wrote"
-)
-"""What a source can be, for messages."""
 
-_TARS: Final = ".tar"
-_PARQUET: Final = ".parquet"
-_LISTS: Final = {_TARS: list_tars, _PARQUET: list_parquet}
-_HUB_FOLDER: Final = "data"
-"""Where repositories of the Hugging Face Hub have their Parquet files."""
-
-_INSTEAD: Final = {
-    ".tar.gz": "gunzip it and give the .tar",
-    ".tgz": "gunzip it and give the .tar",
-    ".tar.bz2": "bunzip2 it and give the .tar",
-    ".tar.xz": "unxz it and give the .tar",
-    ".tar.zst": "unzstd it and give the .tar",
-    ".zip": "unzip it and give the folder",
-    ".arrow": "give the folder that save_to_disk wrote, or to_parquet and give that",
-}
-
-
-def list_source(source: str | os.PathLike[str], *, scratch: Path | None = None) -> SourceTree:
+def list_source(
+    source: str | os.PathLike[str],
+    storage_options: Mapping[str, Any] | None = None,
+    *,
+    scratch: Path | None = None,
+) -> SourceTree:
     """List the images of a source, whatever its kind.
 
     Parameters
     ----------
-    source : path
-        What is listed.
+    source : path or URL
+        The source.
+    storage_options : mapping, optional
+        For fsspec, where the source or what it names lies at URLs: credentials and endpoints are its business.
     scratch : Path, optional
         Folder for temporary files, which a listing of very many images needs: some 100 bytes for each. The system's by
         default.
@@ -57,6 +44,8 @@ def list_source(source: str | os.PathLike[str], *, scratch: Path | None = None) 
     name = os.fspath(source)
     if not name or not isinstance(name, str):
         return list_folder(name)
+    if is_url(name) and not Path(name).exists():
+        return list_remote(RemotePath(name, dict(storage_options or {})))
     path = Path(name)
     try:
         if path.is_dir():
@@ -64,36 +53,26 @@ def list_source(source: str | os.PathLike[str], *, scratch: Path | None = None) 
         if is_pattern(name) and not path.exists():
             return _list_pattern(name, scratch)
         if path.is_file():
-            return _list_file(path, scratch)
+            return _list_file(path, storage_options, scratch)
     except OSError as error:
         msg = f"{error.filename or path}: cannot be listed: {error.strerror}"
         raise BuildError(msg) from error
-    if "://" in name:
-        msg = f"{name}: is a URL; a build reads local files. Expected {ACCEPTED}"
-        raise BuildError(msg)
     if path.exists():
         msg = f"{path}: neither a folder nor a regular file; expected {ACCEPTED}"
         raise BuildError(msg)
-    if path.suffix.lower() in {*DELIMITERS, *_LISTS, *_INSTEAD}:
+    if path.suffix.lower() in {*DELIMITERS, *LISTS, *INSTEAD}:
         msg = f"{path}: no such file"
         raise BuildError(msg)
     return list_folder(path, scratch)
 
 
-def _list_file(path: Path, scratch: Path | None) -> SourceTree:
+def _list_file(path: Path, storage_options: Mapping[str, Any] | None, scratch: Path | None) -> SourceTree:
     suffix = path.suffix.lower()
     if suffix in DELIMITERS:
-        return list_manifest(path, scratch)
-    if suffix in _LISTS:
-        return _LISTS[suffix](containers_of(path, [path], path.parent), scratch)
-    instead = next((words for ending, words in _INSTEAD.items() if path.name.lower().endswith(ending)), None)
-    if instead:
-        msg = f"{path}: cannot be read as it is; {instead}"
-    elif suffix in IMAGE_SUFFIXES:
-        msg = f"{path}: one image is no source; expected {ACCEPTED}"
-    else:
-        msg = f"{path}: not a source; expected {ACCEPTED}"
-    raise BuildError(msg)
+        return list_manifest(path, storage_options, scratch)
+    if suffix in LISTS:
+        return LISTS[suffix](containers_of(path, [path], path.parent), scratch)
+    raise refusal(path)
 
 
 def _list_folder(path: Path, scratch: Path | None) -> SourceTree:
@@ -101,8 +80,8 @@ def _list_folder(path: Path, scratch: Path | None) -> SourceTree:
     if is_saved_dataset(path):
         return list_saved(path, scratch)
     found = {
-        _TARS: files_of_folder(path, _TARS),
-        _PARQUET: files_of_folder(path, _PARQUET, inside=(_HUB_FOLDER,)),
+        TARS: files_of_folder(path, TARS),
+        PARQUET: files_of_folder(path, PARQUET, inside=(HUB_FOLDER,)),
     }
     with_files = [suffix for suffix, files in found.items() if files]
     if not with_files or not _has_only(path, [file for files in found.values() for file in files]):
@@ -111,7 +90,7 @@ def _list_folder(path: Path, scratch: Path | None) -> SourceTree:
         msg = f"{path}: holds both {' and '.join(with_files)} files; give those of one kind, in a folder of their own"
         raise BuildError(msg)
     (suffix,) = with_files
-    return _LISTS[suffix](containers_of(path, found[suffix], path), scratch)
+    return LISTS[suffix](containers_of(path, found[suffix], path), scratch)
 
 
 def _has_only(path: Path, files: list[Path]) -> bool:
@@ -127,7 +106,7 @@ def _has_images(folder: Path) -> bool:
 def _list_pattern(pattern: str, scratch: Path | None) -> SourceTree:
     names = expand(pattern)
     suffixes = {Path(name).suffix.lower() for name in names}
-    if len(suffixes) > 1 or not suffixes <= set(_LISTS):
+    if len(suffixes) > 1 or not suffixes <= set(LISTS):
         msg = f"{pattern}: a pattern stands for .tar files or for .parquet files"
         raise BuildError(msg)
     missing = [name for name in names if not Path(name).is_file()]
@@ -136,4 +115,4 @@ def _list_pattern(pattern: str, scratch: Path | None) -> SourceTree:
         raise BuildError(msg)
     (suffix,) = suffixes
     files = containers_of(Path(pattern), [Path(name) for name in names], root_of_pattern(pattern))
-    return _LISTS[suffix](files, scratch)
+    return LISTS[suffix](files, scratch)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from freqcache.errors import BuildError, SourceError
+from freqcache.remote.paths import RemotePath
 from freqcache.sources.assembly import Entry, Listing, assemble
 from freqcache.sources.containers import Container, Containers
 from freqcache.sources.files import opened_container
@@ -27,6 +28,7 @@ from freqcache.sources.huggingface import (
     row_name,
     same_classes,
 )
+from freqcache.sources.remote_stream import opened_stream
 from freqcache.sources.tree import SourceFile, SourceTree
 
 _BATCH: Final = 32
@@ -35,6 +37,10 @@ _BATCH: Final = 32
 _BUFFER: Final = 1 << 20
 """Bytes of a column read at a time: a row group may be the whole file."""
 
+_LITTLE: Final = 1 << 16
+_MUCH: Final = 8 << 20
+"""Bytes of a file at a URL that are asked for at a time: while its labels are listed, and while its images are read."""
+
 _open = threading.local()
 
 
@@ -42,7 +48,7 @@ _open = threading.local()
 class ParquetReader:
     """Reads images by file and row: see :class:`freqcache.sources.tree.SourceReader`."""
 
-    root: Path
+    root: Path | RemotePath
 
     def read(self, file: SourceFile, length: int = -1) -> bytes:
         """Return an image's bytes, or the first `length` of them."""
@@ -66,7 +72,7 @@ def list_parquet(containers: Containers, scratch: Path | None = None) -> SourceT
     classes: tuple[str, ...] | None = None
     for number, container in enumerate(containers.found):
         path = containers.root / container.name
-        file, columns = _opened(path, container.mtime_ns)
+        file, columns = _opened(path, container.mtime_ns, _LITTLE)
         classes = same_classes(classes, columns.classes, str(path), first=number == 0)
         for entry in _entries(path, container, file, columns):
             listing.add(container.split, entry)
@@ -80,7 +86,7 @@ def list_parquet(containers: Containers, scratch: Path | None = None) -> SourceT
     )
 
 
-def _entries(path: Path, container: Container, file: Any, columns: Columns) -> Iterator[Entry]:
+def _entries(path: Path | RemotePath, container: Container, file: Any, columns: Columns) -> Iterator[Entry]:
     wanted = [columns.label, *([columns.path] if columns.path else [])]
     row = 0
     for group in range(file.num_row_groups):
@@ -109,13 +115,16 @@ def _entries(path: Path, container: Container, file: Any, columns: Columns) -> I
             row += 1
 
 
-def _opened(path: Path, mtime_ns: int) -> tuple[Any, Columns]:
-    """Open a Parquet file and find its columns."""
+def _opened(path: Path | RemotePath, mtime_ns: int, block: int) -> tuple[Any, Columns]:
+    """Open a Parquet file and find its columns; `block` bytes are asked for at a time at a URL."""
     parquet = load_pyarrow("pyarrow.parquet", str(path))
-    with opened_container(path, mtime_ns):
+    opening: Any = opened_container(path, mtime_ns) if isinstance(path, Path) else opened_stream(path, mtime_ns, block)
+    with opening as stream:
         try:
             # Streamed, not mapped: a mapped file that somebody truncates kills the process that looks at it.
-            file = parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
+            file = parquet.ParquetFile(
+                path if isinstance(path, Path) else stream, buffer_size=_BUFFER, pre_buffer=False
+            )
         except UNREADABLE as error:
             msg = f"{path}: is damaged, or no Parquet file: {error}"
             raise BuildError(msg) from error
@@ -131,9 +140,9 @@ def _mean_size(group: Any, column: str) -> int:
 class _Rows:
     """A place in the rows of a Parquet file, which goes on to the next rows at no cost."""
 
-    def __init__(self, path: Path, mtime_ns: int) -> None:
+    def __init__(self, path: Path | RemotePath, mtime_ns: int) -> None:
         self.path, self.mtime_ns = path, mtime_ns
-        self._file, self._columns = _opened(path, mtime_ns)
+        self._file, self._columns = _opened(path, mtime_ns, _MUCH)
         groups = (self._file.metadata.row_group(i).num_rows for i in range(self._file.num_row_groups))
         self._starts = [0, *accumulate(groups)]
         self._group, self._first = -1, 0

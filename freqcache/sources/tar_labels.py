@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from freqcache.errors import BuildError
+from freqcache.remote.paths import RemotePath
 from freqcache.sources.assembly import is_integer
 
 LABEL_EXTENSIONS: Final = ("cls", "json")
@@ -63,15 +64,15 @@ class ClassList:
     ----------
     names : tuple of str
         By label.
-    path : Path
+    path : Path or RemotePath
         The file that says them.
     """
 
     names: tuple[str, ...]
-    path: Path
+    path: Path | RemotePath
 
     @classmethod
-    def beside(cls, root: Path) -> Self:
+    def beside(cls, root: Path | RemotePath) -> Self:
         """Return the list in ``classes.txt`` of a folder: one name a line.
 
         Raises
@@ -80,10 +81,11 @@ class ClassList:
             If there is one and it is empty, is not UTF-8, or has an empty line or a name twice.
         """
         path = root / _CLASSES_FILE
-        if not path.exists():
-            return cls(names=(), path=path)
         try:
-            lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
+            content = path.read() if isinstance(path, RemotePath) else path.read_bytes()
+            lines = content.decode("utf-8-sig").replace("\r\n", "\n").rstrip().split("\n")
+        except FileNotFoundError:
+            return cls(names=(), path=path)
         except (OSError, UnicodeDecodeError) as error:
             msg = f"{path}: cannot be read: {error.strerror if isinstance(error, OSError) else 'not UTF-8'}"
             raise BuildError(msg) from error

@@ -10,22 +10,34 @@ from __future__ import annotations
 import os
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import IO, Final, TypeAlias
 
+from freqcache.ahead import ahead
 from freqcache.errors import BuildError
+from freqcache.remote.paths import RemotePath
 from freqcache.sources.assembly import Entry, Listing, assemble
 from freqcache.sources.containers import Container, Containers
 from freqcache.sources.files import RangeReader, opened_container
 from freqcache.sources.folder import IMAGE_SUFFIXES
+from freqcache.sources.remote_reading import RemoteReader
+from freqcache.sources.remote_stream import RemoteStream, check_version
 from freqcache.sources.tar_labels import LABEL_EXTENSIONS, ClassList, label_of
 from freqcache.sources.tree import SourceTree
 
 _BLOCK: Final = tarfile.BLOCKSIZE
 _MAGIC: Final = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "unxz", b"(\xb5": "unzstd"}
 _LONGEST_LABEL: Final = 1 << 24
+_TARS_AT_A_TIME: Final = 8
+_BLOCK_AT_A_TIME: Final = 4 << 20
+"""Tars at URLs that are listed at the same time, and bytes of each that are asked for at once (``docs/sources.md``)."""
+
+ReadAt: TypeAlias = Callable[[int, int], bytes]
+Stream: TypeAlias = IO[bytes] | RemoteStream
+
 _IMAGES: Final = frozenset(suffix[1:] for suffix in IMAGE_SUFFIXES)
 
 
@@ -54,18 +66,17 @@ def list_tars(containers: Containers, scratch: Path | None = None) -> SourceTree
     classes = ClassList.beside(containers.root)
     listing = Listing(scratch)
     ignored = 0
-    for container in containers.found:
-        samples, others = _samples(containers.root / container.name, container)
+    for container, (samples, others) in zip(containers.found, _all_samples(containers), strict=True):
         ignored += others
         for key, sample in samples.items():
             if not sample.image and not sample.text_from:
                 ignored += sample.members
                 continue
             listing.add(container.split, _entry(container, key, sample, classes))
-    reader = RangeReader(root=containers.root)
+    root = containers.root
     return assemble(
         containers.source,
-        reader,
+        RemoteReader(root=root) if isinstance(root, RemotePath) else RangeReader(root=root),
         listing,
         classes=classes.names or None,
         ignored=ignored,
@@ -92,36 +103,65 @@ def _entry(container: Container, key: str, sample: _Sample, classes: ClassList) 
     )
 
 
-def _samples(path: Path, container: Container) -> tuple[dict[str, _Sample], int]:
-    """Return the samples of a tar by key, and how many members belong to none."""
+def _all_samples(containers: Containers) -> Iterator[tuple[dict[str, _Sample], int]]:
+    """Yield what :func:`_samples` returns of each tar, in order; several are read at the same time at a URL."""
+    root = containers.root
+    if isinstance(root, RemotePath):
+        yield from ahead(partial(_samples_at, root), containers.found, _TARS_AT_A_TIME)
+        return
+    for container in containers.found:
+        path = root / container.name
+        with opened_container(path, container.mtime_ns) as file, os.fdopen(os.dup(file.fileno()), "rb") as stream:
+            yield _samples(path, stream, partial(os.pread, file.fileno()))
+
+
+def _samples_at(root: RemotePath, container: Container) -> tuple[dict[str, _Sample], int]:
+    path = root / container.name
+    stream = RemoteStream(path, container.size, _BLOCK_AT_A_TIME)
+    found = _samples(path, stream, stream.read_at)
+    check_version(path, container.mtime_ns)  # it was the same all the while
+    return found
+
+
+def _samples(path: Path | RemotePath, stream: Stream, read_at: ReadAt) -> tuple[dict[str, _Sample], int]:
+    """Return the samples of a tar by key, and how many members belong to none.
+
+    Parameters
+    ----------
+    path : Path or RemotePath
+        The tar.
+    stream : file
+        Its content.
+    read_at : callable
+        Takes a length and a place in the tar, and returns the bytes there.
+    """
     samples: dict[str, _Sample] = {}
     ignored = 0
-    with opened_container(path, container.mtime_ns) as file:
-        for member in _members(path, file.fileno()):
-            if member.isdir():
-                continue
-            name = member.name.removeprefix("./")
-            folder, slash, base = name.rpartition("/")
-            stem, dot, extension = base.partition(".")
-            if not member.isreg() or not stem or not dot or (stem.startswith("__") and base.endswith("__")):
-                ignored += 1
-                continue
-            sample = samples.setdefault(folder + slash + stem, _Sample())
-            sample.members += 1
-            extension = extension.lower()
-            if extension in _IMAGES:
-                if member.issparse():
-                    msg = f"{path}: {name} is stored sparse; make the tar again without --sparse"
-                    raise BuildError(msg)
-                if sample.image:
-                    sample.problem = f"two images in one sample: {sample.image} and {name}"
-                sample.image, sample.position, sample.size = name, member.offset_data, member.size
-            elif extension in LABEL_EXTENSIONS and not sample.problem:
-                _take_label(sample, extension, member, file.fileno())
+    for member in _members(path, stream, read_at):
+        if member.isdir():
+            continue
+        name = member.name.removeprefix("./")
+        folder, slash, base = name.rpartition("/")
+        stem, dot, extension = base.partition(".")
+        if not member.isreg() or not stem or not dot or (stem.startswith("__") and base.endswith("__")):
+            ignored += 1
+            continue
+        sample = samples.setdefault(folder + slash + stem, _Sample())
+        sample.members += 1
+        extension = extension.lower()
+        if extension in _IMAGES:
+            if member.issparse():
+                msg = f"{path}: {name} is stored sparse; make the tar again without --sparse"
+                raise BuildError(msg)
+            if sample.image:
+                sample.problem = f"two images in one sample: {sample.image} and {name}"
+            sample.image, sample.position, sample.size = name, member.offset_data, member.size
+        elif extension in LABEL_EXTENSIONS and not sample.problem:
+            _take_label(sample, extension, member, read_at)
     return samples, ignored
 
 
-def _take_label(sample: _Sample, extension: str, member: tarfile.TarInfo, descriptor: int) -> None:
+def _take_label(sample: _Sample, extension: str, member: tarfile.TarInfo, read_at: ReadAt) -> None:
     """Read the class that a member says; a ``.cls`` is believed before a ``.json``."""
     if extension == "json" and sample.text_from == "cls":
         return
@@ -132,7 +172,7 @@ def _take_label(sample: _Sample, extension: str, member: tarfile.TarInfo, descri
         sample.problem = f".{extension}: too long for a class ({member.size} bytes)"
         return
     try:
-        text = label_of(extension, os.pread(descriptor, member.size, member.offset_data))
+        text = label_of(extension, read_at(member.size, member.offset_data))
     except ValueError as error:
         sample.problem = f".{extension}: {error}"
         return
@@ -140,24 +180,24 @@ def _take_label(sample: _Sample, extension: str, member: tarfile.TarInfo, descri
         sample.text, sample.text_from = text, extension
 
 
-def _members(path: Path, descriptor: int) -> Iterator[tarfile.TarInfo]:
+def _members(path: Path | RemotePath, stream: Stream, read_at: ReadAt) -> Iterator[tarfile.TarInfo]:
     """Yield a tar's members, none of them kept; raise at the end of one that is cut off or damaged.
 
     ``tarfile`` itself ends quietly at a header that is cut or damaged, so that the end must be looked at: a whole tar
     ends with blocks of zeros.
     """
-    start = os.pread(descriptor, 2, 0)
+    start = read_at(2, 0)
     if start in _MAGIC:
         msg = (
             f"{path}: is compressed, and images could not be read from their places; unpack it first ({_MAGIC[start]})"
         )
         raise BuildError(msg)
     try:
-        with os.fdopen(os.dup(descriptor), "rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
+        with tarfile.open(fileobj=stream, mode="r:") as archive:
             while (member := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # a million of them would take gigabytes
                 yield member
-            end = os.pread(descriptor, _BLOCK, archive.offset)
+            end = read_at(_BLOCK, archive.offset)
     except (tarfile.TarError, ValueError) as error:  # ValueError: numbers of pax headers
         msg = f"{path}: is damaged, cut off, or no tar file: {error}"
         raise BuildError(msg) from error

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from freqcache.remote.paths import RemotePath
 from freqcache.sources.file import SourceFile
 from freqcache.sources.index import PathIndex
 from freqcache.sources.table import AllFiles, FileTable
@@ -38,7 +39,7 @@ class SourceReader(Protocol):
     """Gives the bytes of a source's files. Picklable, and small: it travels with each task to worker processes."""
 
     @property
-    def root(self) -> Path:
+    def root(self) -> Path | RemotePath:
         """The folder that containers, or files without one, lie below."""
 
     def read(self, file: SourceFile, length: int = -1) -> bytes:
@@ -61,7 +62,7 @@ class SourceTree:
 
     Attributes
     ----------
-    root : Path
+    root : Path or RemotePath
         The source as it was named: a folder, a file, a pattern of files.
     reader : SourceReader
         Gives the files' bytes.
@@ -79,7 +80,7 @@ class SourceTree:
         Whether files are only quick to read in the order of the listing. A build copies them to a spool first.
     """
 
-    root: Path
+    root: Path | RemotePath
     reader: SourceReader
     classes: tuple[str, ...]
     splits: Mapping[str, Sequence[SourceFile]]
@@ -102,6 +103,10 @@ class SourceTree:
         """Return the file of this name, as stores have it in ``source_path``; None if there is none."""
         number = self._index.find(path)
         return None if number is None else self.files[number]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the index behind: another process makes its own."""
+        return {name: value for name, value in self.__dict__.items() if name != "_index"}
 
     @cached_property
     def _index(self) -> PathIndex:

@@ -8,8 +8,9 @@ are read here without zarr. Coefficients are :mod:`freqcache.store.columns`'s.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ import numpy.typing as npt
 from freqcache.errors import StoreError
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.places import Place
+
+_AHEAD: Final = 32
+"""Chunks of an array that are fetched at the same time where it is read whole."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,10 +45,18 @@ class SmallArray:
     chunk: tuple[int, ...]
     codec: ChunkCodec
 
+    @property
+    def n_chunks(self) -> int:
+        """Number of chunks."""
+        return -(-self.shape[0] // self.chunk[0])
+
+    def chunk_key(self, number: int) -> str:
+        """Return the path of a chunk inside the array."""
+        return first_chunk(len(self.shape)).replace("0", str(number), 1)
+
     def chunk_keys(self) -> list[str]:
         """Return the path of each chunk inside the array."""
-        rest = [0] * (len(self.shape) - 1)
-        return ["/".join(map(str, ("c", number, *rest))) for number in range(-(-self.shape[0] // self.chunk[0]))]
+        return [self.chunk_key(number) for number in range(self.n_chunks)]
 
     def decode(self, key: str, stored: bytes, values: npt.NDArray[Any]) -> None:
         """Decode a chunk into the part of the whole array `values` that it is of.
@@ -54,14 +66,34 @@ class SmallArray:
         StoreError
             If it is damaged.
         """
-        start = int(key.split("/")[1]) * self.chunk[0]
-        part = np.empty(self.chunk, dtype=self.dtype)
+        number = int(key.split("/")[1])
+        start = number * self.chunk[0]
+        values[start : start + self.chunk[0]] = self.rows(number, stored)
+
+    def rows(self, number: int, stored: bytes) -> npt.NDArray[Any]:
+        """Return the rows of a chunk, of its stored bytes: no more than the array has.
+
+        Raises
+        ------
+        StoreError
+            If it is damaged.
+        """
+        key = self.chunk_key(number)
         try:
+            part = np.empty(self.chunk, dtype=self.dtype)
             self.codec.decode_into(stored, part)
         except StoreError as error:
             msg = f"{self.place}/{key}: {error}"
             raise StoreError(msg) from error
-        values[start : start + self.chunk[0]] = part[: self.shape[0] - start]
+        except (MemoryError, ValueError) as error:
+            msg = f"{self.place}/{key}: no memory for {self.dtype} in chunks of {self.chunk}"
+            raise StoreError(msg) from error
+        return part[: self.shape[0] - number * self.chunk[0]]
+
+
+def first_chunk(dimensions: int) -> str:
+    """Return the path of the first chunk inside an array of so many dimensions."""
+    return "/".join(["c", *["0"] * dimensions])
 
 
 def read_array(place: Place, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -74,9 +106,27 @@ def read_array(place: Place, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[
     """
     array = open_array(place, dtype, shape)
     values = empty(array)
-    for key in array.chunk_keys():
-        array.decode(key, place.read(key), values)
+    done = 0
+    for part in read_parts(array):
+        values[done : done + len(part)] = part
+        done += len(part)
     return values
+
+
+def read_parts(array: SmallArray) -> Iterator[npt.NDArray[Any]]:
+    """Yield the rows of an array, chunk after chunk.
+
+    Raises
+    ------
+    StoreError
+        If a chunk is missing or damaged.
+    """
+    for first in range(0, array.n_chunks, _AHEAD):
+        numbers = range(first, min(first + _AHEAD, array.n_chunks))
+        keys = [array.chunk_key(number) for number in numbers]
+        place = array.place.read_ahead(keys)
+        for number, key in zip(numbers, keys, strict=True):
+            yield array.rows(number, place.read(key))
 
 
 def empty(array: SmallArray) -> npt.NDArray[Any]:

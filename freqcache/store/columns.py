@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from freqcache.errors import StoreError
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.decoding import ChunkError, decode_chunks
-from freqcache.store.places import Place
+from freqcache.store.places import LocalFile, Place
 from freqcache.store.shards import ShardFile, ShardIdentity
 from freqcache_formats.layout import FIXED_DTYPES, NATIVE_DTYPE
 
@@ -32,7 +33,10 @@ _LONGEST: Final = 1 << 48
 """Elements along an axis, so that products of a few lengths fit an int64."""
 
 _OPEN_SHARDS: Final = 64
-"""Shards of an array that are held open: a file and an index of some hundred kilobytes each."""
+"""Shards of an array that are held open, at least: a file and an index of some hundred kilobytes each."""
+
+_INDEX_BYTES: Final = 256_000_000
+"""What the indexes of an array's shards may take where the files are far away: then they are fetched once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,8 @@ class ChunkReader:
         Folder of the array.
     identities : sequence of ShardIdentity or None
         What each shard of the array must be; None where nothing is recorded.
+    ahead : Place, optional
+        The folder, with files that were fetched already.
 
     Raises
     ------
@@ -117,18 +123,19 @@ class ChunkReader:
         If ``zarr.json`` is missing or is not an array of this format, or there are more or fewer shards.
     """
 
-    def __init__(self, place: Place, identities: Sequence[ShardIdentity | None]) -> None:
+    def __init__(self, place: Place, identities: Sequence[ShardIdentity | None], ahead: Place | None = None) -> None:
         self.place = place
-        self.geometry, self.codec = read_geometry(place)
-        self._identities = tuple(identities)
+        self.geometry, self.codec = read_geometry(place if ahead is None else ahead)
+        self._identities = identities
         if len(self._identities) != self.geometry.n_shards:
             msg = f"{place}: {self.geometry.n_shards} shards, but the split records {len(self._identities)}"
             raise StoreError(msg)
         self._shards: dict[int, ShardFile] = {}
+        self._opening: dict[int, Lock] = {}
         self._owner = os.getpid()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_shards": {}}
+        return self.__dict__ | {"_shards": {}, "_opening": {}}
 
     def gather(
         self, group: int, channels: npt.NDArray[np.intp], spans: npt.NDArray[np.int64], out: npt.NDArray[Any]
@@ -207,17 +214,28 @@ class ChunkReader:
                 yield opened.stored_bytes(geometry.inner_index(group, every)).astype(np.int64)
 
     def _shard(self, number: int) -> ShardFile:
-        if self._owner != os.getpid():  # a forked child must not share its parent's open files
-            self._shards, self._owner = {}, os.getpid()
+        if self._owner != os.getpid():  # a forked child must not share its parent's open files, or a lock left taken
+            self._shards, self._opening, self._owner = {}, {}, os.getpid()
         shard = self._shards.get(number)
-        if shard is None:
-            # Without a lock, which a fork could leave taken: that two threads open the same shard does no harm.
-            identity = self._identities[number]
-            file = self.place.open(self.geometry.shard_key(number), None if identity is None else identity.size)
-            shard = ShardFile(file, self.geometry.chunks_per_shard, identity)
-            for oldest in list(self._shards)[: len(self._shards) + 1 - _OPEN_SHARDS]:
-                self._shards.pop(oldest, None)
-            self._shards[number] = shard
+        if shard is not None:
+            return shard
+        # Threads begin together at the first row groups of a shard; its index is not fetched by each.
+        with self._opening.setdefault(number, Lock()):
+            shard = self._shards.get(number)
+            if shard is None:
+                shard = self._open(number)
+        return shard
+
+    def _open(self, number: int) -> ShardFile:
+        identity = self._identities[number]
+        file = self.place.open(self.geometry.shard_key(number), None if identity is None else identity.size)
+        shard = ShardFile(file, self.geometry.chunks_per_shard, identity)
+        kept = _OPEN_SHARDS
+        if not isinstance(file, LocalFile):  # which has a descriptor, and is opened again for nothing
+            kept = max(kept, _INDEX_BYTES // (16 * self.geometry.chunks_per_shard))
+        for oldest in list(self._shards)[: max(0, len(self._shards) + 1 - kept)]:
+            self._shards.pop(oldest, None)
+        self._shards[number] = shard
         return shard
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from freqcache.errors import StoreError
 from freqcache.store.columns import ChunkReader
+from freqcache.store.places import Place
 from freqcache.store.split import Slots, Split, by_group
 from freqcache.store.threads import run_all
 from freqcache_formats.layout import COEFFICIENTS, FIXED_ARRAYS
@@ -20,25 +21,20 @@ class FixedSplit(Split):
     """A split of dense samples, ``(stored channels, block_rows, block_cols)`` each."""
 
     _OTHER_ARRAYS = FIXED_ARRAYS
-
-    @cached_property
-    def _reader(self) -> ChunkReader:
-        (reader,) = self._chunk_readers([COEFFICIENTS])
-        shape = reader.geometry.shape
-        if len(shape) != 4 or shape[:2] != (self.metadata.slots, len(self.channels)):
-            wanted = f"{len(self.channels)} channels of {self.metadata.slots} slots"
-            msg = f"{reader.place}: expected {wanted}, found shape {shape}"
-            raise StoreError(msg)
-        return reader
-
-    def open(self) -> None:
-        """Read what reading samples needs to know: see :meth:`Split.open`."""
-        _ = self._reader, self.quantization
+    _KIND = "fixed"
 
     @property
-    def coefficient_arrays(self) -> dict[str, ChunkReader]:
-        """Reader of the one array, ``coefficients``."""
-        return {COEFFICIENTS: self._reader}
+    def _reader(self) -> ChunkReader:
+        return self.coefficient_arrays[COEFFICIENTS]
+
+    def _check_reader(self, reader: ChunkReader, rows: int) -> None:
+        shape = reader.geometry.shape
+        if len(shape) != 4 or shape[:2] != (self.metadata.slots, rows):
+            msg = f"{reader.place}: expected {rows} channels of {self.metadata.slots} slots, found shape {shape}"
+            raise StoreError(msg)
+
+    def _open_others(self, place: Place) -> None:
+        self.quantization = self._steps(place)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -59,7 +55,10 @@ class FixedSplit(Split):
     @cached_property
     def quantization(self) -> npt.NDArray[np.float32]:
         """(192,) float32; the step of each channel: ``coefficients * step`` dequantizes. NaN if it is not stored."""
-        steps = self.values("quantization")
+        return self._steps(self.place)
+
+    def _steps(self, place: Place) -> npt.NDArray[np.float32]:
+        steps = self._whole(place, "quantization")
         if len(steps) != len(self.channels):
             msg = f"{self.place}: expected quantization of {len(self.channels)} channels, found {len(steps)}"
             raise StoreError(msg)
@@ -95,7 +94,8 @@ class FixedSplit(Split):
         ValueError
             If `out` does not fit.
         """
-        wanted = self._present(slots)
+        self.open()
+        wanted, _ = self._present(slots)
         channels = self._rows(mask)
         shape = (len(wanted), len(channels), *self.grid)
         if out is None:

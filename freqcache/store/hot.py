@@ -23,12 +23,13 @@ import numpy.typing as npt
 
 from freqcache.compiled import kernel
 from freqcache.errors import FormatError, StoreError
-from freqcache.store.arrays import read_array
+from freqcache.store.arrays import SmallArray, open_array
 from freqcache.store.attributes import read_attributes
 from freqcache.store.foreign import copy_memory, extend_crc32c
 from freqcache.store.libraries import functions
 from freqcache.store.mapping import map_file
-from freqcache.store.places import LocalPlace
+from freqcache.store.places import LocalPlace, Place
+from freqcache.store.rows import RowCache
 from freqcache.store.threads import run_all
 from freqcache_formats.hot import CHECKSUM, START, HotMetadata
 from freqcache_formats.layout import COEFFICIENTS, COLUMNS, HOT
@@ -78,6 +79,7 @@ class HotSplit:
         self.channels = metadata.channels
         self._slots = slots
         self._files: dict[tuple[str, int], tuple[npt.NDArray[np.uint8], Path]] = {}
+        self._by_row = RowCache(LocalPlace(folder), self._form, self._confirm)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_files": {}}
@@ -119,7 +121,7 @@ class HotSplit:
             return
         before = sum(len(frequencies) for frequencies in self.channels.frequencies[:component])
         elements = self._elements[component]
-        begins = self._starts[slots, component] % elements
+        begins = self._by_row.take([START], slots)[START][:, component] % elements
         chunks, rows = np.divmod(slots.astype(np.int64), self._slots_per_chunk)
         parts = []
         for first, place, count in _runs(held, wanted):
@@ -133,10 +135,15 @@ class HotSplit:
         owners = np.tile(slots, len(parts))[filled]
         self._copy_all(COLUMNS[component], "c/{}", 2 * elements, owners, pieces, out.view(np.uint8), threads)
 
-    @cached_property
-    def _starts(self) -> npt.NDArray[np.int64]:
-        """(slots, 3) int64; the first element of each sample in the arrays of a native store."""
-        return read_array(LocalPlace(self.folder / START), "int64", (self._slots, 3))
+    def _form(self, name: str, place: Place) -> SmallArray:
+        """Return the form of ``start``: the first element of each sample in the arrays of a native store."""
+        return open_array(place / name, "int64", (self._slots, 3))
+
+    def _confirm(self) -> None:
+        """Raise StoreError if another hot copy stands here by now."""
+        if open_hot(self.folder.parents[1], self.metadata.of) != self.metadata:
+            msg = f"{self.folder.parent}: the hot copy was replaced while it was in use; open the store again"
+            raise StoreError(msg)
 
     @cached_property
     def _slots_per_chunk(self) -> int:
@@ -211,9 +218,7 @@ class HotSplit:
                 raise StoreError(msg)
             if known is None:
                 mapped = map_file(path, length)
-                if open_hot(self.folder.parents[1], self.metadata.of) != self.metadata:
-                    msg = f"{self.folder.parent}: the hot copy was replaced while it was in use; open the store again"
-                    raise StoreError(msg)
+                self._confirm()
                 known = self._files[name, number] = (mapped, path)
         except OSError as error:
             msg = f"{path}: cannot be read: {error.strerror}"

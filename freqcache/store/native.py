@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, partial
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from freqcache.store.threads import run_all
 from freqcache_formats.layout import COLUMNS, NATIVE_DTYPE, NATIVE_SAMPLE_ARRAYS
 from freqcache_formats.mask import ChannelMask
 
+GEOMETRY: Final = ("blocks", "quantization", "sampling", "width", "height")
+"""Per-sample arrays that a batch has rows of."""
+
 Allocate = Callable[[int, type[np.int16]], npt.NDArray[Any]]
 
 
@@ -24,32 +27,19 @@ class NativeSplit(Split):
     """A split whose samples keep their own grids and quantization tables."""
 
     _SLOT_ARRAYS = NATIVE_SAMPLE_ARRAYS
-
-    @cached_property
-    def _readers(self) -> dict[int, ChunkReader]:
-        """By component; those of which no channel is stored have none."""
-        stored = {component: len(held) for component, held in enumerate(self.channels.frequencies) if len(held)}
-        readers = self._chunk_readers([COLUMNS[component] for component in stored])
-        for reader, rows in zip(readers, stored.values(), strict=True):
-            shape, dtype = reader.geometry.shape, reader.geometry.dtype
-            if len(shape) != 2 or shape[0] != rows or dtype != NATIVE_DTYPE:
-                msg = f"{reader.place}: expected {NATIVE_DTYPE}, {rows} frequencies, found {dtype} of {shape}"
-                raise StoreError(msg)
-        return dict(zip(stored, readers, strict=True))
-
-    @cached_property
-    def _geometry(self) -> dict[str, npt.NDArray[Any]]:
-        names = ("offset", "blocks", "quantization", "sampling", "width", "height")
-        return {name: self.values(name) for name in names}
-
-    def open(self) -> None:
-        """Read what reading samples needs to know: see :meth:`Split.open`."""
-        _ = self._readers, self._geometry
+    _KIND = "native"
+    _READING = ("label", "offset", *GEOMETRY)
 
     @property
-    def coefficient_arrays(self) -> dict[str, ChunkReader]:
-        """Readers of y, cb and cr: those that are stored."""
-        return {COLUMNS[component]: reader for component, reader in self._readers.items()}
+    def _readers(self) -> dict[int, ChunkReader]:
+        """By component; those of which no channel is stored have none."""
+        return {COLUMNS.index(name): reader for name, reader in self.coefficient_arrays.items()}
+
+    def _check_reader(self, reader: ChunkReader, rows: int) -> None:
+        shape, dtype = reader.geometry.shape, reader.geometry.dtype
+        if len(shape) != 2 or shape[0] != rows or dtype != NATIVE_DTYPE:
+            msg = f"{reader.place}: expected {NATIVE_DTYPE}, {rows} frequencies, found {dtype} of {shape}"
+            raise StoreError(msg)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -63,7 +53,7 @@ class NativeSplit(Split):
 
     def n_bytes(self, slots: Slots, mask: ChannelMask) -> int:
         """Return the bytes that the masked channels of some slots take in memory."""
-        grids = self._geometry["blocks"][self._present(slots)].astype(np.int64)
+        grids = self.take(["blocks"], slots)["blocks"].astype(np.int64)
         frequencies = [len(f) for f in mask.frequencies]
         return int((grids.prod(axis=2) * frequencies).sum()) * np.dtype(NATIVE_DTYPE).itemsize
 
@@ -93,13 +83,13 @@ class NativeSplit(Split):
         MaskError
             If a channel is not stored.
         """
-        wanted = self._present(slots)
+        self.open()
+        wanted, known = self._present(slots, self._READING)
         self._rows(mask)
-        geometry = {name: values[wanted] for name, values in self._geometry.items() if name != "offset"}
         starts = np.zeros((len(wanted), 3), dtype=np.int64)
         flat, work = [], []
         for component, frequencies in enumerate(mask.frequencies):
-            sizes = self._sizes(component, wanted)
+            sizes = self._sizes(component, wanted, known)
             ends = np.cumsum(sizes * len(frequencies))
             starts[1:, component] = ends[:-1]
             out = allocate(int(ends[-1]) if len(ends) else 0, np.int16)
@@ -107,25 +97,29 @@ class NativeSplit(Split):
             if self._hot is not None and self._hot.covers(mask):
                 self._hot.read_native(component, wanted, sizes, mask, starts[:, component], out, threads)
             else:
-                work += self._work(component, wanted, sizes, starts[:, component], frequencies, out)
+                offsets = known["offset"][:, component]
+                work += self._work(component, wanted, offsets, sizes, starts[:, component], frequencies, out)
         run_all(work, threads)
+        geometry = {name: known[name] for name in GEOMETRY}
         return NativeBatch(coefficients=tuple(flat), starts=starts, frequencies=mask.frequencies, **geometry)
 
-    def _sizes(self, component: int, wanted: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    def _sizes(
+        self, component: int, wanted: npt.NDArray[np.intp], known: dict[str, npt.NDArray[Any]]
+    ) -> npt.NDArray[np.int64]:
         """Return how many blocks of a component each sample has, after checking that they lie in one chunk."""
         place = self.place / COLUMNS[component]
-        grids = self._geometry["blocks"][wanted, component].astype(np.int64)
-        factors = self._geometry["sampling"][wanted, component].astype(np.int64)
-        known = ((factors >= 1) & (factors <= 4)).all(axis=1) | ((factors == 0).all(axis=1) & (grids == 0).any(axis=1))
-        if not known.all():
-            number = np.flatnonzero(~known)[0]
+        grids = known["blocks"][:, component].astype(np.int64)
+        factors = known["sampling"][:, component].astype(np.int64)
+        sane = ((factors >= 1) & (factors <= 4)).all(axis=1) | ((factors == 0).all(axis=1) & (grids == 0).any(axis=1))
+        if not sane.all():
+            number = np.flatnonzero(~sane)[0]
             msg = f"{place}: slot {wanted[number]} has sampling factors {factors[number].tolist()}"
             raise StoreError(msg)
         sizes: npt.NDArray[np.int64] = grids.prod(axis=1)
         outside = (grids < 0).any(axis=1)
         if component in self._readers:
             geometry = self._readers[component].geometry
-            groups, firsts = np.divmod(self._geometry["offset"][wanted, component], geometry.chunk[1])
+            groups, firsts = np.divmod(known["offset"][:, component], geometry.chunk[1])
             placed = (groups >= 0) & (groups < geometry.n_groups) & (firsts + sizes <= geometry.chunk[1])
             outside |= (sizes > 0) & ~placed
         if outside.any():
@@ -138,6 +132,7 @@ class NativeSplit(Split):
         self,
         component: int,
         wanted: npt.NDArray[np.intp],
+        offsets: npt.NDArray[np.int64],
         sizes: npt.NDArray[np.int64],
         starts: npt.NDArray[np.int64],
         frequencies: npt.NDArray[np.intp],
@@ -148,7 +143,7 @@ class NativeSplit(Split):
             return []
         reader = self._readers[component]
         rows = np.searchsorted(self.channels.frequencies[component], frequencies)
-        groups, firsts = np.divmod(self._geometry["offset"][wanted, component], reader.geometry.chunk[1])
+        groups, firsts = np.divmod(offsets, reader.geometry.chunk[1])
         spans = np.stack([firsts, sizes, starts, sizes], axis=1)
         present = np.flatnonzero(sizes)
         return [

@@ -11,20 +11,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from freqcache.errors import StoreError
 
 Piece: TypeAlias = tuple[int, memoryview]
 """Where bytes begin in a file, and where they go."""
 
+NEAR: Final = 32_768
+"""Bytes between two pieces that cost less than a read of their own, on a disk."""
+
 
 class RangeFile(Protocol):
-    """A file opened for reading ranges."""
+    """A file opened for reading ranges.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    size : int
+        Bytes.
+    near : int
+        Gaps between pieces of up to so many bytes are read over, so that what is around them is one piece,
+    waste : float
+        as long as all the gaps of a call that are read over are no more than this share of what is wanted.
+    """
 
     name: str
     size: int
+    near: int
+    waste: float
 
     def read_into(self, offset: int, target: memoryview) -> None:
         """Fill `target` with the bytes from `offset` on.
@@ -52,6 +70,12 @@ class Place(Protocol):
         ------
         StoreError
             If it is missing or cannot be read.
+        """
+
+    def read_ahead(self, keys: Sequence[str]) -> Place:
+        """Return this folder, some of whose files were fetched at the same time where each costs a request.
+
+        One that cannot be read raises when it is asked for.
         """
 
     def open(self, key: str, size: int | None = None) -> RangeFile:
@@ -91,6 +115,10 @@ class LocalPlace:
             msg = f"{self.path / key}: cannot be read: {error.strerror}"
             raise StoreError(msg) from error
 
+    def read_ahead(self, keys: Sequence[str]) -> LocalPlace:  # noqa: ARG002 - a file costs no request
+        """Return this folder: see :class:`Place`."""
+        return self
+
     def open(self, key: str, size: int | None = None) -> LocalFile:  # noqa: ARG002 - its length costs nothing
         """Open a file for reading ranges: see :class:`Place`."""
         return LocalFile(self.path / key)
@@ -98,6 +126,8 @@ class LocalPlace:
 
 class LocalFile:
     """An open local file; its descriptor is closed with it."""
+
+    near, waste = NEAR, inf
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)

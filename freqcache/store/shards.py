@@ -11,8 +11,9 @@ this is the shard that belongs here.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, overload
 
 import google_crc32c
 import numpy as np
@@ -26,9 +27,6 @@ from freqcache.store.targets import TargetFile
 from freqcache_formats.layout import DIGEST_BYTES
 
 _MISSING: Final = np.uint64(2**64 - 1)
-
-NEAR: Final = 32_768
-"""Chunks that lie no more bytes apart than this are read in one piece, with what is between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +43,33 @@ class ShardIdentity:
 
     size: int
     digest: bytes
+
+
+class ShardIdentities(Sequence[ShardIdentity]):
+    """What a split records of all shards of an array, without an object for each.
+
+    Parameters
+    ----------
+    sizes : (shards,) int64
+    digests : (shards, 16) uint8
+    """
+
+    def __init__(self, sizes: npt.NDArray[np.int64], digests: npt.NDArray[np.uint8]) -> None:
+        self._sizes, self._digests = sizes, digests
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    @overload
+    def __getitem__(self, index: int) -> ShardIdentity: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> ShardIdentities: ...
+
+    def __getitem__(self, index: int | slice) -> ShardIdentity | ShardIdentities:
+        if isinstance(index, slice):
+            return ShardIdentities(self._sizes[index], self._digests[index])
+        return ShardIdentity(size=int(self._sizes[index]), digest=self._digests[index].tobytes())
 
 
 class ShardWriter:
@@ -221,7 +246,7 @@ def read_pieces(
     first, lengths = places.T
     order = np.argsort(first)
     begins, ends = first[order], (first + lengths)[order]
-    cuts = np.flatnonzero(begins[1:] > ends[:-1] + NEAR) + 1
+    cuts = np.flatnonzero(~_bridged(begins[1:] - ends[:-1], int(lengths.sum()), file)) + 1
     run_begins = begins[np.concatenate(([0], cuts))]
     run_ends = np.maximum.reduceat(ends, np.concatenate(([0], cuts)))
     run_places = np.cumsum(run_ends - run_begins) - (run_ends - run_begins)
@@ -231,3 +256,12 @@ def read_pieces(
     file.read_pieces([(begin, view[place : place + end - begin]) for begin, end, place in runs])
     run = np.searchsorted(run_begins, first, side="right") - 1
     return stored, first - run_begins[run] + run_places[run], lengths
+
+
+def _bridged(gaps: npt.NDArray[np.int64], wanted: int, file: RangeFile) -> npt.NDArray[np.bool_]:
+    """Return which gaps between pieces are read over: the shortest first, as far as the file's limits go."""
+    order = np.argsort(gaps, kind="stable")
+    extra = np.cumsum(np.maximum(gaps[order], 0))
+    bridged = np.empty(len(gaps), dtype=np.bool_)
+    bridged[order] = (gaps[order] <= file.near) & ((extra <= file.waste * wanted) | (gaps[order] <= 0))
+    return bridged

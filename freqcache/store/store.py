@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from freqcache.errors import FormatError, MaskError, StoreError
-from freqcache.remote import RangeCache, is_url
-from freqcache.remote.range_cache import DEFAULT_BYTES
+from freqcache.remote import is_url
+from freqcache.remote.settings import choose_cache
 from freqcache.store.attributes import read_attributes
 from freqcache.store.fixed import FixedSplit
 from freqcache.store.hot import open_hot
@@ -35,7 +35,7 @@ def open_store(
     *,
     hot: bool = True,
     cache: str | Path | None = None,
-    cache_bytes: int = DEFAULT_BYTES,
+    cache_bytes: int | None = None,
     storage_options: dict[str, Any] | None = None,
 ) -> Store:
     """Open a store.
@@ -48,9 +48,10 @@ def open_store(
     hot : bool
         Read from the store's hot copy where there is one that holds the wanted channels.
     cache : path, optional
-        For a URL: a local folder where what was fetched is kept, for any number of processes and stores.
-    cache_bytes : int
-        What the folder may take; what was used longest ago goes first.
+        For a URL: a local folder where what was fetched is kept, for any number of processes and stores; by default
+        that of the environment variable ``FREQCACHE_CACHE_DIR``, or none.
+    cache_bytes : int, optional
+        What the folder may take; what was used longest ago goes first. ``FREQCACHE_CACHE_SIZE`` or 50 GB by default.
     storage_options : dict, optional
         For a URL: passed to fsspec.
 
@@ -85,7 +86,7 @@ class Store:
         *,
         hot: bool = True,
         cache: str | Path | None = None,
-        cache_bytes: int = DEFAULT_BYTES,
+        cache_bytes: int | None = None,
         storage_options: dict[str, Any] | None = None,
     ) -> None:
         self.place = _place(path, storage_options)
@@ -99,13 +100,19 @@ class Store:
             if isinstance(self.place, RemotePlace) and self.place.has(".build/state.json"):
                 raise StoreError(_UNFINISHED.format(path)) from error
             raise
-        if cache is not None:
-            if not isinstance(self.place, RemotePlace):
-                msg = f"{path}: a cache is for stores at a URL"
-                raise StoreError(msg)
-            kept = Cached(cache=RangeCache(cache, cache_bytes), owner=self.id)
-            self.place = replace(self.place, cached=kept)
+        if isinstance(self.place, RemotePlace):
+            chosen = choose_cache(cache, cache_bytes)
+            if chosen is not None:
+                self.place = replace(self.place, cached=Cached(cache=chosen, owner=self.id))
+        elif cache is not None:
+            msg = f"{path}: a cache is for stores at a URL"
+            raise StoreError(msg)
         self.hot = open_hot(self.place.path, self.id) if hot and isinstance(self.place, LocalPlace) else None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is read from a URL."""
+        return isinstance(self.place, RemotePlace)
 
     @property
     def id(self) -> str:
@@ -166,7 +173,7 @@ class Store:
             raise StoreError(msg)
         hot = None if self.hot is None else (Path(self.location) / HOT, self.hot)
         form = FixedSplit if self.kind == "fixed" else NativeSplit
-        return form(self.place, split, self.classes, self.channels, hot)
+        return form(self.place, split, self.classes, self.channels, hot, confirm=self.check_same)
 
     def __repr__(self) -> str:
         held = "" if self.channels.is_all else f"; {len(self.channels)} channels"

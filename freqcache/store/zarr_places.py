@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from copy import copy
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from freqcache.errors import StoreError
-from freqcache.store.places import Piece
+from freqcache.store.places import NEAR, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -68,6 +69,10 @@ class ZarrPlace:
         """Return a whole file: see :class:`freqcache.store.places.Place`."""
         return _get(self._store.get(), self._key(key), f"{self}/{key}", None)
 
+    def read_ahead(self, keys: Sequence[str]) -> ZarrPlace:  # noqa: ARG002
+        """Return this folder: see :class:`freqcache.store.places.Place`."""
+        return self
+
     def open(self, key: str, size: int | None = None) -> ZarrFile:  # noqa: ARG002
         """Open a file for reading ranges: see :class:`freqcache.store.places.Place`."""
         return ZarrFile(self._store.get(), self._key(key), f"{self}/{key}")
@@ -78,6 +83,8 @@ class ZarrPlace:
 
 class ZarrFile:
     """A file of a zarr-python store, read by ranges."""
+
+    near, waste = NEAR, inf
 
     def __init__(self, store: Store, key: str, name: str) -> None:
         self.name = name

@@ -198,7 +198,8 @@ def open_data(config: RunConfig) -> RunData:
         )
     elif len(splits) == 1:
         train = _open_part(config, splits[0], training=True)
-        val = _open_part(config, splits[0], training=False)
+        # Without crops the two are read alike, and need one dataset only: one index and one read of what is small.
+        val = train if config.crop == "none" else _open_part(config, splits[0], training=False)
         chosen = hold_out(train.dataset.labels, config.val_fraction)
         data = RunData(
             train=replace(train, indices=np.flatnonzero(~chosen)),
@@ -216,7 +217,7 @@ def open_data(config: RunConfig) -> RunData:
 
 def _open_part(config: RunConfig, split: str, *, training: bool) -> Part:
     """Open a split as it is trained or validated on: whole images, or crops of them."""
-    options: dict[str, Any] = {"split": split, "channels": config.channels, "threads": config.threads or 1}
+    options: dict[str, Any] = {"split": split, "channels": config.channels, "threads": config.threads}
     if config.crop == "none":
         return Part(dataset=FrequencyDataset(config.cache, size=config.size, **options))
     crop = _train_crop(config) if training else eval_crop(config)

@@ -8,8 +8,8 @@ Each number of names is measured by a process of its own, which makes the names 
 not there (what the system says of a file, and headers, are made up), or with ``--source folder`` a folder of empty
 files. Stages: list (the listing, with the fingerprint), find (1,000 names, and the index that they are found by), plan
 (headers that cost nothing, shuffle, row groups, layout), shards (every description of a shard, as workers get it),
-finish (with ``--finish``: per-sample arrays, of records that are made up). Of each, seconds for a million names and the
-peak of the resident memory. Prints Markdown tables. Ten million names take 3 GB in WORK.
+finish (with ``--finish``: per-sample arrays, of records that are made up). Of each, CPU seconds for a million names and
+the peak of the resident memory. Prints Markdown tables. Ten million names take 3 GB in WORK.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def write_folder(work: Path, count: int) -> Path:
 
 
 def measure(work: Path, count: int, source: str, size: int | None, *, finish: bool) -> dict[str, tuple[float, float]]:
-    """Return of each stage the seconds for a million names and the peak in MiB; this process must be fresh."""
+    """Return of each stage the CPU seconds for a million names and the peak in MiB; this process must be fresh."""
     from freqcache.building import headers, plan
     from freqcache.building.finish import write_split
     from freqcache.building.form import StoreForm
@@ -81,9 +81,9 @@ def measure(work: Path, count: int, source: str, size: int | None, *, finish: bo
 
     def stage(title: str, work_of: Callable[[], Any]) -> Any:
         forget_peak()
-        began = time.perf_counter()
+        began = time.process_time()
         result = work_of()
-        stages[title] = ((time.perf_counter() - began) / count * 1e6, peak() / 2**20)
+        stages[title] = ((time.process_time() - began) / count * 1e6, peak() / 2**20)
         return result
 
     def listed() -> Any:
@@ -168,7 +168,7 @@ def main() -> None:
         shutil.rmtree(work)
         print(f"{count} names: {found[count]}", file=sys.stderr)
     titles = list(next(iter(found.values())))
-    for what, place in (("seconds for a million names", 0), ("peak of the resident memory, MiB", 1)):
+    for what, place in (("CPU seconds for a million names", 0), ("peak of the resident memory, MiB", 1)):
         print(f"\n| {what} | {' | '.join(titles)} |\n|---|{'---|' * len(titles)}")
         for count, stages in found.items():
             print(f"| {count:,} | {' | '.join(f'{stages[title][place]:.1f}' for title in titles)} |")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 
     server = server_module.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request, which pytest would keep
     with pytest.MonkeyPatch.context() as patch, Proxy(server.get_host_and_port()[1]) as proxy:
         patch.setenv("AWS_ACCESS_KEY_ID", "someone")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

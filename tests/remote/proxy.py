@@ -10,13 +10,16 @@ import http.client
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 Fault = str
-"""``throttle``, ``error``, ``reset`` or ``cut``."""
+"""``throttle``, ``error``, ``reset``, ``cut`` or ``refuse``."""
+
+_ANSWERS = {"throttle": (503, "SlowDown"), "error": (500, "InternalError"), "refuse": (403, "AccessDenied")}
 
 
 @dataclass
@@ -33,11 +36,15 @@ class Traffic:
 
 
 class Proxy:
-    """Forwards to `port` on this machine; `fault` says of each request what goes wrong with it, if anything."""
+    """Forwards to `port` on this machine; `fault` says of each request what goes wrong with it, if anything.
+
+    `latency` is how long each answer takes at least, in seconds: 0 in tests, something else where speed is measured.
+    """
 
     def __init__(self, port: int) -> None:
         self.traffic = Traffic()
         self.fault: Callable[[str, str], Fault | None] = lambda method, path: None
+        self.latency = 0.0
         proxy, lock = self, threading.Lock()
 
         class Handler(BaseHTTPRequestHandler):
@@ -52,13 +59,15 @@ class Proxy:
                     proxy.traffic.requests.append((self.command, self.path, self.headers.get("Range", "")))
                     fault = proxy.fault(self.command, self.path)
                     proxy.traffic.faults += fault is not None
+                if proxy.latency:
+                    time.sleep(proxy.latency)
                 if fault == "reset":
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.close_connection = True
                     self.connection.close()
                     return
-                if fault in {"throttle", "error"}:
-                    status, code = (503, "SlowDown") if fault == "throttle" else (500, "InternalError")
+                if fault in _ANSWERS:
+                    status, code = _ANSWERS[fault]
                     content = f"<Error><Code>{code}</Code><Message>{code}</Message></Error>".encode()
                     self.answer(status, [("Content-Type", "application/xml")], content, cut=False)
                     return

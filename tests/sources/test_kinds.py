@@ -68,11 +68,6 @@ def test_what_is_not_there(tmp_path: Path, name: str, message: str) -> None:
         list_source(tmp_path / name)
 
 
-def test_urls_are_not_downloaded() -> None:
-    with pytest.raises(BuildError, match=r"s3://bucket/x.tar: is a URL; a build reads local files"):
-        list_source("s3://bucket/x.tar")
-
-
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     with pytest.raises(BuildError, match="neither a folder nor a regular file"):

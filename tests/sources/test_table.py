@@ -99,6 +99,7 @@ def test_files_are_found_by_their_names(tables: bool, tmp_path: Path) -> None:
     expected = {file.path: file for files in splits.values() for file in files}
     for path, file in expected.items():
         assert tree.find(path) == file
+    assert pickle.loads(pickle.dumps(tree)) == tree  # without what names are found by
     for path in ("", "0", "train/none.jpg", "\udcff", "\ud800"):
         assert tree.find(path) == expected.get(path)
 

@@ -53,7 +53,10 @@ class MemoryDataset:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def n_bytes(self, indices: np.ndarray) -> int:
+    def labels_of(self, indices: np.ndarray) -> np.ndarray:
+        return self.labels[indices]
+
+    def n_bytes(self, indices: np.ndarray, most: int | None = None) -> int:
         return len(indices) * len(self.channels) * self.grid[0] * self.grid[1] * self.dtype.itemsize
 
     def read(self, indices: Sequence[int], out: torch.Tensor | None = None) -> torch.Tensor:

@@ -7,6 +7,7 @@ import json
 import click
 
 from freqcache_cli.bench_text import words
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.names import MASK
 from freqcache_cli.usage import finite
 from freqcache_cli.verbosity import verbosity
@@ -53,6 +54,7 @@ from freqcache_cli.verbosity import verbosity
     help="About so much time is spent in all.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Everything, machine-readable: see docs/inspecting.md.")
+@cache_options("cache")
 @verbosity
 def command(
     cache: str,

@@ -99,6 +99,8 @@ def command(
       Parquet files with images, as Hugging Face datasets have them: one, or a folder;
       a folder that save_to_disk of Hugging Face datasets wrote.
 
+    Any but the last may be at a URL: s3://bucket/imagenet, 's3://bucket/train-{0000..0099}.tar', https://host/photos.csv.
+
     OUT.zarr is a folder to make, or a URL like s3://bucket/out.zarr. A build that was interrupted goes on when the
     same command is given again.
     """  # noqa: D301  (click's mark is the character itself)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.names import MASK, sample_split
 from freqcache_cli.usage import IMAGES, ending_in
 from freqcache_cli.verbosity import verbosity
@@ -19,6 +20,7 @@ from freqcache_cli.verbosity import verbosity
 @click.option(
     "--channels", type=MASK, metavar="MASK", default="all", show_default=True, help="What a network of these sees."
 )
+@cache_options("store")
 @verbosity
 def command(store: str, index: str, out: Path, *, split: str | None, channels: str, quiet: bool) -> None:
     """Write sample INDEX of a cache to an image file: .png, .jpg, .ppm, .webp, .bmp or .tif.

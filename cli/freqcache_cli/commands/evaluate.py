@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.verbosity import reporter, verbosity
 
 
@@ -14,6 +15,7 @@ from freqcache_cli.verbosity import reporter, verbosity
 @click.argument("cache", required=False)
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@cache_options("cache")
 @verbosity
 def command(run: Path, cache: str | None, *, batch_size: int, device: str, quiet: bool) -> None:
     """Print the accuracy of RUN on the validation images of its cache, or of CACHE."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.names import MASK
 from freqcache_cli.sizes import in_words
 from freqcache_cli.usage import usage
@@ -63,6 +64,7 @@ def _samples(
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]")
 @click.option("--verify/--no-verify", default=True, help="Read each written file back.  [default: verify]")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there with other content.")
+@cache_options("store")
 @verbosity
 def command(
     store: str,

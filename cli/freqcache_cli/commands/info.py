@@ -6,6 +6,7 @@ import json
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.info_text import words
 from freqcache_cli.verbosity import verbose
 
@@ -14,6 +15,7 @@ from freqcache_cli.verbosity import verbose
 @click.argument("cache", metavar="OUT.zarr")
 @click.option("--classes", is_flag=True, help="List every class with its number of images.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, machine-readable: see docs/inspecting.md.")
+@cache_options("cache")
 @verbose
 def command(cache: str, *, classes: bool, as_json: bool) -> None:
     """Tell what a cache holds, how it was made, and what takes its bytes.

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.rewriting_options import rewriting_options, summary
 from freqcache_cli.usage import SEED
 
@@ -18,6 +19,7 @@ from freqcache_cli.usage import SEED
     "--shuffle/--no-shuffle", default=True, help="Shuffle the samples, or cache after cache.  [default: shuffle]"
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the shuffle.")
+@cache_options("stores")
 @rewriting_options
 def command(stores: tuple[str, ...], out: str, *, quiet: bool, **options: Any) -> None:
     """Make one cache OUT of two or more caches of the same kind, size, dtype, steps and channels.

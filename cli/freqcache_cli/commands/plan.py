@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("plan")
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=click.Path())
 @click.option("--size", type=int, metavar="PIXELS", help="Plan one fixed cache: as of freqcache build.")
 @click.option("--exact", is_flag=True, help="With --size: int16 with steps of 1 instead of int8.")
 @click.option(
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @verbosity
 def command(
-    source: Path,
+    source: str,
     *,
     size: int | None,
     exact: bool,

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.names import MASK, sample_split
 from freqcache_cli.usage import PICTURES, ending_in, usage
 from freqcache_cli.verbosity import verbose
@@ -59,6 +60,7 @@ def command() -> None:
 )
 @click.option("--cache", help="Another cache to pool over.  [default: each run's own]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@cache_options("cache")
 @_picture_options
 def heatmap(runs: tuple[str, ...], *, mask: str | None, cache: str | None, device: str, out: Path, dpi: int) -> None:
     """Draw the gates of each gated RUN: the mean probability of being open, over its validation images.
@@ -75,6 +77,7 @@ def heatmap(runs: tuple[str, ...], *, mask: str | None, cache: str | None, devic
 @command.command("statistics")
 @click.argument("store", metavar="OUT.zarr")
 @_split
+@cache_options("store")
 @_picture_options
 def statistics(store: str, *, split: str | None, out: Path, dpi: int) -> None:
     """Draw what a cache says of its channels.
@@ -99,6 +102,7 @@ def statistics(store: str, *, split: str | None, out: Path, dpi: int) -> None:
     show_default=True,
     help="One scale of colours for all channels, which shows how they fade, or one for each.",
 )
+@cache_options("store")
 @_picture_options
 def tiles(store: str, index: str, *, split: str | None, scale: str, out: Path, dpi: int) -> None:
     """Draw one sample as its channels, beside its picture.
@@ -127,6 +131,7 @@ def tiles(store: str, index: str, *, split: str | None, scale: str, out: Path, d
     type=click.Path(path_type=Path),
     help="The source file, or the folder the cache was built from: compare with its pixels instead.",
 )
+@cache_options("store")
 @_picture_options
 def reconstruction(
     store: str, index: str, *, channels: str | None, split: str | None, source: Path | None, out: Path, dpi: int

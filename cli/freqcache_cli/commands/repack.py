@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.rewriting_options import channels_option, rewriting_options, summary
 from freqcache_cli.usage import SEED
 
@@ -16,6 +17,7 @@ from freqcache_cli.usage import SEED
 @channels_option
 @click.option("--shuffle", is_flag=True, help="Shuffle the samples; their order stays by default.")
 @click.option("--seed", type=SEED, help="Of the shuffle.  [default: 0]")
+@cache_options("store")
 @rewriting_options
 def command(store: str, out: str, *, shuffle: bool, seed: int | None, quiet: bool, **options: Any) -> None:
     """Make a cache OUT of all samples of the cache STORE, in another form.

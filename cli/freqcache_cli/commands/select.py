@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.sizes import parse_bytes
 from freqcache_cli.usage import PICTURES, SEED, ending_in, finite
 from freqcache_cli.verbosity import reporter as speaker
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of --by random.")
 @click.option("--allow-ties", is_flag=True, help="Write a mask even where the ranking does not decide.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@cache_options("cache")
 @verbosity
 def command(
     source: str,

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.rewriting_options import channels_option, rewriting_options, summary
 from freqcache_cli.usage import SEED, usage
 
@@ -30,6 +31,7 @@ from freqcache_cli.usage import SEED, usage
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of --limit-per-class.")
 @channels_option
+@cache_options("store")
 @rewriting_options
 def command(
     store: str,

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.run_options import create_config, run_options
 from freqcache_cli.usage import PICTURES, ending_in, usage
 from freqcache_cli.verbosity import reporter, verbosity
@@ -78,6 +79,7 @@ _FLOATS, _INTEGERS = _numbers(float, "numbers"), _numbers(int, "whole numbers")
 @click.option(
     "--save-steps", type=click.IntRange(1), default=1000, show_default=True, help="Checkpoint after so many steps too."
 )
+@cache_options("cache")
 @verbosity
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.run_options import create_config, run_options
 from freqcache_cli.verbosity import reporter, verbosity
 
@@ -25,6 +26,7 @@ from freqcache_cli.verbosity import reporter, verbosity
 @click.option(
     "--save-steps", type=click.IntRange(1), default=1000, show_default=True, help="Checkpoint after so many steps too."
 )
+@cache_options("cache")
 @verbosity
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> None:
@@ -70,7 +72,7 @@ def _is_typed(context: click.Context, name: str) -> bool:
 
 def _refuse_other_options(context: click.Context) -> None:
     """Refuse what a resumed run would ignore: it keeps its own configuration."""
-    allowed = {"run", "k", "device", "save_steps", "quiet", "verbose"}
+    allowed = {"run", "k", "device", "save_steps", "cache_dir", "cache_size", "quiet", "verbose"}
     typed = [
         parameter.get_error_hint(context)
         for parameter in context.command.params

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from freqcache_cli.cache_options import cache_options
 from freqcache_cli.sizes import in_words
 from freqcache_cli.usage import SEED
 from freqcache_cli.verbosity import verbosity
@@ -23,7 +23,7 @@ _SHOWN: Final = 50
 @click.argument("cache", metavar="OUT.zarr")
 @click.option(
     "--source",
-    type=click.Path(path_type=Path),
+    type=click.Path(),
     help="What the cache was built from: extract its samples anew and compare.",
 )
 @click.option(
@@ -32,11 +32,12 @@ _SHOWN: Final = 50
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of --sample.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: all cores]")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@cache_options("cache")
 @verbosity
 def command(
     cache: str,
     *,
-    source: Path | None,
+    source: str | None,
     sample: int | None,
     seed: int,
     workers: int | None,
