@@ -240,8 +240,8 @@ class _Bench:
         units = units_of(self.dataset.row_groups, "groups", _MOST_FILES, seed=self.options.seed)
         found, source = self._source_files(tree, np.concatenate(units).tolist())
         files: Files | None = None
+        root = source.root
         if state == "cold":
-            root = source.root
             if isinstance(root, RemotePath):
                 return None
             places = {item: root / (file.container or file.path) for item, file in found.items()}
