@@ -15,6 +15,7 @@ order is, :mod:`freqcache.loading.randomness` says.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -28,6 +29,9 @@ ORDER_VERSION: Final = 1
 
 WINDOW: Final = 1024
 """Samples that are shuffled together."""
+
+_LONG: Final = 256
+"""Samples of a window, in the mean, that is worth a sort of its own."""
 
 
 def epoch_order(
@@ -79,7 +83,7 @@ def epoch_order(
         n_windows = max(1, -(-(end - begin) // window))
         first = np.maximum(starts[begin:end] - begin, 0)
         windows = first * n_windows // max(1, end - begin)
-        streams.append(shuffled[begin:end][np.lexsort((keys[begin:end], windows))])
+        streams.append(shuffled[begin:end][_shuffled_windows(keys[begin:end], windows)])
     return _interleaved(streams)
 
 
@@ -135,6 +139,17 @@ def _shuffled_groups(groups: npt.NDArray[np.integer[Any]], bits: _Bits) -> tuple
     place[chosen] = np.arange(len(chosen))
     sizes = counts[chosen]
     return np.argsort(place[number], kind="stable"), np.repeat(np.cumsum(sizes) - sizes, sizes)
+
+
+def _shuffled_windows(keys: npt.NDArray[np.uint64], windows: Positions) -> Positions:
+    """Return ``np.lexsort((keys, windows))`` for windows that never fall, which need not be sorted."""
+    cuts = np.flatnonzero(np.diff(windows)) + 1
+    if len(cuts) * _LONG > len(keys):  # short windows: a call for each would take longer
+        return np.lexsort((keys, windows))
+    order = np.empty(len(keys), dtype=np.intp)
+    for begin, end in pairwise([0, *cuts.tolist(), len(keys)]):
+        order[begin:end] = begin + np.argsort(keys[begin:end], kind="stable")
+    return order
 
 
 def _interleaved(streams: list[Positions]) -> Positions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 import numpy as np
@@ -30,7 +30,7 @@ class NativeSplit(Split):
     _KIND = "native"
     _READING = ("label", "offset", *GEOMETRY)
 
-    @property
+    @cached_property
     def _readers(self) -> dict[int, ChunkReader]:
         """By component; those of which no channel is stored have none."""
         return {COLUMNS.index(name): reader for name, reader in self.coefficient_arrays.items()}

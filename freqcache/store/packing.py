@@ -144,7 +144,7 @@ def number_rows(
     numbers: npt.NDArray[np.uint16],
     firsts: npt.NDArray[np.int64],
 ) -> int:
-    """Count the different rows, and number them in the order in which they come; -1 for too many.
+    """Put a number on each different row, in their order; return how many there are, or -1 for too many.
 
     Parameters
     ----------

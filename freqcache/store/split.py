@@ -287,7 +287,7 @@ class Split:
         if len(outside):
             msg = f"{self.place}: slot {outside[0]} is outside 0..{self.metadata.slots - 1}"
             raise StoreError(msg)
-        rows = self._by_row.take(list(dict.fromkeys(["label", *names])), wanted)
+        rows = self._by_row.take(names if "label" in names else ["label", *names], wanted)
         self._check_labels(rows["label"], wanted)
         absent = wanted[rows["label"] < 0]
         if len(absent):
@@ -297,10 +297,11 @@ class Split:
 
     def _check_labels(self, labels: npt.NDArray[np.int64], slots: npt.NDArray[np.intp] | None) -> None:
         """Raise StoreError for a label that is none: of some slots, or of all."""
-        outside = np.flatnonzero((labels < -1) | (labels >= len(self.classes)))
-        if len(outside):
-            slot = outside[0] if slots is None else slots[outside[0]]
-            msg = f"{self.place}: slot {slot} has label {labels[outside[0]]}, there are {len(self.classes)} classes"
+        outside = (labels < -1) | (labels >= len(self.classes))
+        if outside.any():
+            number = int(np.argmax(outside))
+            slot = number if slots is None else slots[number]
+            msg = f"{self.place}: slot {slot} has label {labels[number]}, there are {len(self.classes)} classes"
             raise StoreError(msg)
 
     def _layout(self, name: str) -> tuple[ArrayLayout, int]:

@@ -33,7 +33,7 @@ from freqcache.loading.loader import FrequencyLoader
 from freqcache.store.packing import pack
 
 CHANNELS = "24"
-GROUPS, TOGETHER, SINGLE = 320, 8, 200
+GROUPS, TOGETHER, SINGLE = 160, 8, 100
 
 
 def resident() -> float:

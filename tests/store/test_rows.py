@@ -136,6 +136,7 @@ def test_what_is_kept_is_bounded(stores: Path, reads: list[str]) -> None:
         for name, values in expected.items():
             np.testing.assert_array_equal(found[name], values)
         assert split._by_row.nbytes <= everything // 2
+    split.take(["height"], some[-1:])
     chunks(reads)
     split.take(["height"], some[-1:])  # used last: still there
     assert not reads
