@@ -72,6 +72,20 @@ def test_only_masked_chunks_and_indexes_are_fetched(name: str, local: Path, uplo
     assert masked + indexes <= s3.traffic.bytes_sent <= masked + indexes + 32_768 * len(s3.traffic.requests)
 
 
+@pytest.mark.parametrize("name", ["native", "fixed"])
+def test_opening_asks_for_each_small_file_once(name: str, uploaded: str, s3: Proxy) -> None:
+    s3.traffic.clear()
+    split = freqcache.open(f"{uploaded}/{name}.zarr")["train"]
+    split.open()
+    asked = [(method, path.partition("?")[0]) for method, path, _ in s3.traffic.requests]
+    assert len(set(asked)) == len(asked)
+    assert {method for method, _ in asked} == {"GET"}
+    s3.traffic.clear()
+    split.take(["label"], split.slots_of(np.arange(len(split))))  # known since then
+    assert len(split) == split.metadata.slots
+    assert not s3.traffic.requests
+
+
 @pytest.mark.parametrize("fault", ["throttle", "error", "reset", "cut"])
 def test_a_request_that_fails_is_made_again(fault: str, local: Path, uploaded: str, s3: Proxy) -> None:
     expected = freqcache.open(local / "fixed.zarr")["train"].read([0, 1], MASK)
