@@ -67,6 +67,7 @@ class Journal:
         try:
             self._check()
             self._acquire()
+            self._check_again()
             self._clear_or_resume()
         except OSError as error:
             self._release()
@@ -120,6 +121,12 @@ class Journal:
         if not self._overwrite and self.store.standing() == "folder" and _is_complete(self.store):
             self._remove_leftovers()
         refuse_taken(self.store, overwrite=self._overwrite)
+
+    def _check_again(self) -> None:
+        """Refuse a store that another build has completed between the first look and the lock."""
+        if not self._overwrite and _is_complete(self.store):
+            self._folder.remove_all()
+            refuse_taken(self.store, overwrite=False)
 
     def _remove_leftovers(self) -> None:
         """Remove the journal of a build that was killed between its last act, the root metadata, and this."""

@@ -204,3 +204,21 @@ def test_a_damaged_record_is_no_record(tmp_path: Path) -> None:
             (tmp_path / task.record).write_bytes(hurt)
             results.add(is_done(task))
     assert False in results
+
+
+def test_a_store_that_was_completed_meanwhile_is_not_replaced(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another build ends between this one's look at the place and its lock."""
+    out, real = tmp_path / "out.zarr", Journal._acquire
+
+    def late(journal: Journal) -> None:
+        monkeypatch.undo()
+        build(photos, out)
+        real(journal)
+
+    monkeypatch.setattr(Journal, "_acquire", late)
+    with pytest.raises(BuildError, match="exists and is complete; --overwrite replaces it"):
+        build(photos, out, options=freqcache.BuildOptions(size=48))
+    assert freqcache.open(out).kind == "native"
+    assert not (out / ".build").exists()
