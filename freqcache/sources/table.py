@@ -40,7 +40,7 @@ class FileTable(Sequence[SourceFile]):
     Parameters
     ----------
     folder : Path, optional
-        For temporary files: see :class:`freqcache.scratch.Scratch`.
+        For temporary files: see ``freqcache.scratch.Scratch``.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
