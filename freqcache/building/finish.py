@@ -23,8 +23,8 @@ from freqcache.building.arrays import (
 from freqcache.building.form import StoreForm
 from freqcache.building.gathering import Gathered
 from freqcache.building.plan import SplitPlan
-from freqcache.building.slots import paths_of
 from freqcache.scratch import Column
+from freqcache.sources.table import paths_of
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.columns import ArrayGeometry
 from freqcache.store.content import SplitDigest, digested_arrays, store_id

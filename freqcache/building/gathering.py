@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from freqcache.building.form import StoreForm
 from freqcache.building.options import LedgerEntry
-from freqcache.building.shard import SHARD_FILES, ShardRecord
+from freqcache.building.records import SHARD_FILES, ShardRecord
 from freqcache.scratch import Column
 from freqcache.statistics import Accumulator
 from freqcache_formats.layout import Origin, per_slot_arrays

@@ -22,7 +22,7 @@ from freqcache.engines import Engine
 from freqcache.progress import Progress, progress
 from freqcache.scratch import Chunk
 from freqcache.sources import SourceFile, SourceReader, SourceTree
-from freqcache.sources.table import FileTable, encoded_paths, files_of
+from freqcache.sources.table import FileTable, encoded, encoded_paths, files_of
 
 _SCAN_BATCH: Final = 64
 """Files in a task."""
@@ -94,10 +94,10 @@ def plan_splits(
 def in_listing_order(failures: Iterable[LedgerEntry], tree: SourceTree) -> list[LedgerEntry]:
     """Return the files that failed in the order in which the source lists them."""
     failures = list(failures)
-    failed = {entry.path.encode("utf-8", "surrogateescape") for entry in failures}
+    failed = {encoded(entry.path) for entry in failures}
     paths = (path for files in tree.splits.values() for path in encoded_paths(files))
     order = {path: number for number, path in enumerate(paths) if path in failed} if failed else {}
-    return sorted(failures, key=lambda entry: order[entry.path.encode("utf-8", "surrogateescape")])
+    return sorted(failures, key=lambda entry: order[encoded(entry.path)])
 
 
 def in_order(numbered: Iterable[tuple[int, _Result]]) -> Iterator[_Result]:

@@ -14,7 +14,8 @@ from freqcache.ahead import ahead
 from freqcache.building.form import StoreForm
 from freqcache.building.journal import Journal
 from freqcache.building.plan import SplitPlan, layout
-from freqcache.building.shard import SampleSource, ShardRecord, ShardTask, build_shard, is_done
+from freqcache.building.records import ShardRecord
+from freqcache.building.shard import SampleSource, ShardTask, build_shard, is_done
 from freqcache.engines import Engine
 from freqcache.errors import BuildError
 from freqcache.interruption import GOES_ON

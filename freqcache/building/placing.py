@@ -8,6 +8,7 @@ from typing import Any
 
 from freqcache.errors import BuildError
 from freqcache.remote import RemoteFiles, RemotePath, is_url
+from freqcache.remote.files import UNUSABLE
 from freqcache.remote.retrying import reason
 from freqcache.store.remote_targets import RemoteTarget
 from freqcache.store.targets import LocalTarget, Target
@@ -42,7 +43,7 @@ def _remote_target(url: str, storage_options: Mapping[str, Any] | None) -> Remot
     protocol, _, path = url.rstrip("/").partition("://")
     try:
         files = RemoteFiles(url, storage_options)
-    except (ImportError, ValueError, TypeError) as error:
+    except UNUSABLE as error:
         msg = f"{url}: cannot be written: {reason(error)}"
         raise BuildError(msg) from error
     if not path or (files.is_object_store and "/" not in path):

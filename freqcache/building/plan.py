@@ -20,11 +20,12 @@ import numpy.typing as npt
 from freqcache import __version__
 from freqcache.building.form import StoreForm
 from freqcache.building.options import BuildOptions
-from freqcache.building.slots import Slot, SlotTable, paths_of
+from freqcache.building.slots import Slot, SlotTable
 from freqcache.errors import BuildError, CorruptImageError, SourceError
 from freqcache.extraction import FIRST_READ, ExtractionOptions, inspect
 from freqcache.sources import SourceFile, SourceReader, SourceTree
 from freqcache.sources.ahead import read_ahead
+from freqcache.sources.table import encoded, paths_of
 from freqcache.store.columns import ArrayGeometry
 from freqcache_formats.layout import (
     BIT_SHUFFLE_UNIT,
@@ -156,13 +157,11 @@ def fingerprint(tree: SourceTree, options: BuildOptions) -> str:
     digest = hashlib.blake2b(digest_size=16)
     digest.update(json.dumps(options.to_dict(), sort_keys=True).encode())
     digest.update(json.dumps(tree.classes).encode())
-    digest.update(tree.identity.encode("utf-8", "surrogateescape"))
+    digest.update(encoded(tree.identity))
     for split, files in tree.splits.items():
         digest.update(f"\n{split}\n".encode())
         for file in files:
-            digest.update(
-                f"{file.path}\0{file.label}\0{file.size}\0{file.mtime_ns}\n".encode("utf-8", "surrogateescape")
-            )
+            digest.update(encoded(f"{file.path}\0{file.label}\0{file.size}\0{file.mtime_ns}\n"))
     return digest.hexdigest()
 
 

@@ -1,22 +1,19 @@
 """One shard of a split, from samples to finished shard files: the unit of work of a build and of a rewrite.
 
 The task is idempotent and needs nothing but its description: it takes its samples from their source, fills one row
-group at a time, writes each coefficient array's shard, and last its *record*, which marks it done. Records (``.npz``
-files) hold the per-sample values that the end of the build gathers. Where samples come from is a
-:class:`SampleSource`'s affair: :mod:`freqcache.building.files` or :mod:`freqcache.rewriting.source`.
+group at a time, writes each coefficient array's shard, and last its *record* (:mod:`freqcache.building.records`), which
+marks it done. Where samples come from is a :class:`SampleSource`'s affair: :mod:`freqcache.building.files` or
+:mod:`freqcache.rewriting.source`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from socket import gethostname
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +21,7 @@ import numpy.typing as npt
 from freqcache.building.form import StoreForm
 from freqcache.building.journal import present_layout
 from freqcache.building.options import LedgerEntry
+from freqcache.building.records import ShardRecord
 from freqcache.building.slots import Slot
 from freqcache.errors import BuildError
 from freqcache.statistics import Accumulator
@@ -34,15 +32,11 @@ from freqcache.store.targets import Target
 from freqcache_formats.layout import (
     COEFFICIENTS,
     COLUMNS,
-    DIGEST_BYTES,
     FIXED_DTYPES,
     NATIVE_FILL,
     Origin,
     per_slot_arrays,
 )
-
-SHARD_FILES: Final = ("shard_digest", "shard_bytes")
-"""Arrays of a split that describe its shard files."""
 
 Buffers = dict[str, npt.NDArray[Any]]
 Part = tuple[npt.NDArray[Any], npt.NDArray[Any]]
@@ -126,79 +120,6 @@ class ShardTask:
         return {name: f"{self.split}/{name}/{array.shard_key(self.number)}" for name, array in self.arrays.items()}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShardRecord:
-    """What a finished shard leaves for the end of the build.
-
-    Attributes
-    ----------
-    samples : dict of str to array
-        Per-slot values of every per-sample array.
-    statistics : (9, channels) float64
-        Of :class:`freqcache.statistics.Accumulator`.
-    files : dict of str to (arrays, ...) array
-        What the split's arrays ``shard_digest`` and ``shard_bytes`` say of this shard's files, in the order of the
-        coefficient arrays.
-    failures : tuple of LedgerEntry
-        Files that failed, or were kept damaged.
-    saturated : int
-        Values that an int8 cache had to clip.
-    layout : str
-        Digest of the layout that the shard belongs to.
-    """
-
-    samples: dict[str, npt.NDArray[Any]]
-    statistics: npt.NDArray[np.float64]
-    files: dict[str, npt.NDArray[Any]]
-    failures: tuple[LedgerEntry, ...]
-    saturated: int
-    layout: str = ""
-
-    def write(self, store: Target, key: str) -> None:
-        """Write the record, which lasts: its presence means that the shard is done."""
-        words = {
-            "failures": [entry.to_dict() for entry in self.failures],
-            "saturated": self.saturated,
-            "layout": self.layout,
-        }
-        buffer = io.BytesIO()
-        arrays: dict[str, Any] = {f"sample_{name}": values for name, values in self.samples.items()} | self.files
-        arrays["words"] = np.frombuffer(json.dumps(words).encode(), dtype=np.uint8)
-        np.savez(buffer, statistics=self.statistics, **arrays)
-        archive = buffer.getvalue()
-        store.write(key, _digest(archive) + archive)
-
-    @classmethod
-    def read(cls, store: Target, key: str) -> ShardRecord:
-        """Read a record that :meth:`write` made.
-
-        Raises
-        ------
-        OSError
-            If it cannot be read.
-        ValueError
-            If it is damaged.
-        """
-        data = store.read(key)
-        digest, content = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
-        if _digest(content) != digest:
-            msg = f"{store}/{key}: a damaged record"
-            raise ValueError(msg)
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            words = json.loads(archive["words"].tobytes())
-            samples = {
-                name.removeprefix("sample_"): archive[name] for name in archive.files if name.startswith("sample_")
-            }
-            return cls(
-                samples=samples,
-                statistics=archive["statistics"],
-                files={name: archive[name] for name in SHARD_FILES},
-                failures=tuple(LedgerEntry(**entry) for entry in words["failures"]),
-                saturated=words["saturated"],
-                layout=words.get("layout", ""),
-            )
-
-
 def is_done(task: ShardTask) -> bool:
     """Whether somebody has finished a shard: its record is sound, and its files are there with all their bytes."""
     try:
@@ -209,10 +130,6 @@ def is_done(task: ShardTask) -> bool:
         return bool(np.array_equal(sizes, record.files["shard_bytes"]))
     except (OSError, ValueError):
         return False
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
 def build_shard(task: ShardTask) -> int:

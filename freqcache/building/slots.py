@@ -9,14 +9,14 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, overload
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from freqcache.scratch import KEY, Chunk, RowTable, keys_of, sorted_rows
+from freqcache.scratch import CHUNK_ROWS, KEY, Chunk, MadeSequence, RowTable, keys_of, sorted_rows
 from freqcache.sources import SourceFile
-from freqcache.sources.table import FILE_FIELDS, encoded, files_of
+from freqcache.sources.table import FILE_FIELDS, encoded, files_of, paths_of
 
 SLOT_ROW: Final = np.dtype(
     [
@@ -34,7 +34,6 @@ SLOT_ROW: Final = np.dtype(
 """A row; its text is the path, and in a build the container's name. `of` says what the slot is made of."""
 
 _NOTHING, _FILE, _STORED = range(3)
-_CHUNK: Final = 8192
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +61,7 @@ class Slot:
     stored: tuple[int, int] | None = None
 
 
-class SlotTable(Sequence[Slot]):
+class SlotTable(MadeSequence[Slot]):
     """Slots in the order of a store.
 
     Parameters
@@ -81,32 +80,12 @@ class SlotTable(Sequence[Slot]):
         """Yield the rows and their text, in order."""
         return self._table.chunks()
 
-    def paths(self) -> Iterator[list[bytes]]:
-        """Yield the paths, encoded, in order, some at a time."""
-        return map(paths_of, self.chunks())
-
     def __iter__(self) -> Iterator[Slot]:
         for chunk in self.chunks():
             yield from _slots(chunk)
 
-    @overload
-    def __getitem__(self, place: int) -> Slot: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Slot]: ...
-
-    def __getitem__(self, place: int | slice) -> Slot | Sequence[Slot]:
-        if isinstance(place, slice):
-            first, last, step = place.indices(len(self))
-            if step == 1:
-                return tuple(_slots(self._table.read(first, last)))
-            return tuple(self[i] for i in range(first, last, step))
-        number = int(place) + len(self) * (place < 0)
-        if not 0 <= number < len(self):
-            msg = f"slot {place} of {len(self)}"
-            raise IndexError(msg)
-        (slot,) = _slots(self._table.read(number, number + 1))
-        return slot
+    def _made(self, first: int, last: int) -> Iterator[Slot]:
+        return _slots(self._table.read(first, last))
 
 
 def ordered(chunks: Iterable[Chunk], most: int, seed: int | None, folder: Path | None = None) -> SlotTable:
@@ -173,8 +152,8 @@ def chunks_of(slots: Sequence[Slot]) -> Iterator[Chunk]:
     ValueError
         For a slot that is to be made of a file: :func:`planned_files` makes those.
     """
-    for first in range(0, len(slots), _CHUNK):
-        some = slots[first : first + _CHUNK]
+    for first in range(0, len(slots), CHUNK_ROWS):
+        some = slots[first : first + CHUNK_ROWS]
         if any(slot.file is not None for slot in some):
             msg = "slots of files come from a listing"
             raise ValueError(msg)
@@ -187,13 +166,6 @@ def chunks_of(slots: Sequence[Slot]) -> Iterator[Chunk]:
         rows["of"] = [_NOTHING if slot.stored is None else _STORED for slot in some]
         rows["store"], rows["slot"] = np.array([slot.stored or (0, 0) for slot in some], dtype=np.int64).T
         yield Chunk(rows, b"".join(paths))
-
-
-def paths_of(chunk: Chunk) -> list[bytes]:
-    """Return the paths of some slots, encoded."""
-    starts, _ = chunk.bounds()
-    places = zip(starts.tolist(), (starts + chunk.rows["path"]).tolist(), strict=True)
-    return [chunk.text[start:end] for start, end in places]
 
 
 def _keyed(chunk: Chunk, seed: int) -> Chunk:

@@ -19,7 +19,7 @@ from freqcache.exporting.steps import whole_steps
 from freqcache.jpeg import JpegComponent, read_coefficients
 from freqcache.jpeg.writer import write_coefficients
 from freqcache.store import FixedSplit, NativeSplit, Store
-from freqcache.store.split import Slots
+from freqcache.store.per_sample import Slots
 from freqcache_formats.channels import N_CHANNELS, N_COMPONENTS, N_FREQUENCIES
 from freqcache_formats.mask import ChannelMask
 

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import xxhash
 
+from freqcache.sources.table import encoded
 from freqcache.sources.tree import SPLIT_NAMES, UNSPLIT
 from freqcache.store import Split
 
@@ -103,8 +104,8 @@ def _has_class(parts: list[str], wanted: str, split: str) -> bool:
 
 
 def _length(path: str) -> int:
-    return len(path.rpartition("/")[2].encode("utf-8", "surrogateescape"))
+    return len(encoded(path.rpartition("/")[2]))
 
 
 def _digest(path: str) -> int:
-    return xxhash.xxh3_64_intdigest(path.encode("utf-8", "surrogateescape"))
+    return xxhash.xxh3_64_intdigest(encoded(path))

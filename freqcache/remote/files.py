@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
+from freqcache.remote import s3
 from freqcache.remote.listing import Found, Stat, files_below, in_folder, stat
 from freqcache.remote.retrying import ATTEMPTS, ATTEMPTS_MORE, NoRangesError, ShortReadError, is_transient, retrying
 
@@ -24,7 +25,11 @@ EXTRAS: Final = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az
 
 They try again by themselves. An object is put in its place whole, and in folders that need not exist."""
 
-_S3: Final = frozenset({"s3", "s3a"})
+CONNECTIONS: Final = 32
+"""Requests at the same time from one process."""
+
+UNUSABLE: Final = (ImportError, ValueError, TypeError)
+"""What is raised for a URL, or for options, that no file system can be made of."""
 
 
 def is_url(location: object) -> bool:
@@ -53,19 +58,19 @@ class RemoteFiles:
     ------
     ImportError
         Naming the package to install.
-    ValueError
-        If fsspec does not know the protocol.
+    ValueError, TypeError
+        If fsspec does not know the protocol, or an option.
     """
 
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
         self.url = url.rstrip("/") if not url.endswith("://") else url
-        # Other processes write too: a listing that is kept hides what they have made since.
-        self._options = {"use_listings_cache": False} | dict(storage_options or {})
         protocol = self.url.partition("://")[0]
+        # Other processes write too: a listing that is kept hides what they have made since.
+        options = {"use_listings_cache": False, **(storage_options or {})}
+        self._options = s3.file_system_options(protocol, options, CONNECTIONS)
         self.is_object_store = protocol in EXTRAS
         self._attempts = ATTEMPTS_MORE if self.is_object_store else ATTEMPTS
-        # s3fs asks for an object's length first, to read a long one in parts at the same time; ours are short.
-        self._whole = {"max_concurrency": 1} if protocol in _S3 else {}
+        self._whole = s3.whole_file_options(protocol)
         self.bytes_read = self.requests = 0
         self._owner = -1
         self._connect()
@@ -214,12 +219,11 @@ class RemoteFiles:
         protocol, _, path = self.url.partition("://")
         return RemoteFiles(f"{protocol}://{path.rpartition('/')[0]}", self._options)
 
-    def names(self, folder: str) -> set[str]:
-        """Return the names of files and folders in a folder; none where there is none."""
-        return {found.name for found in self.in_folder(folder)}
-
     def sizes(self, folder: str) -> dict[str, int]:
-        """Return the names of all files below a folder, relative to it, and their bytes."""
+        """Return the names of all files below a folder, hidden ones too, relative to it, and their bytes.
+
+        Of a store, which has few files; for many, see :meth:`files_below`.
+        """
 
         def attempt() -> dict[str, int]:
             system, path = self._connect()[0], self._path(folder).rstrip("/")

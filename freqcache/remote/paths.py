@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar
 
 from freqcache.errors import BuildError
-from freqcache.remote.files import RemoteFiles
+from freqcache.remote.files import UNUSABLE, RemoteFiles
 from freqcache.remote.listing import Found, Stat
 from freqcache.remote.retrying import is_transient, reason
 
 Result = TypeVar("Result")
 
-CONNECTIONS: Final = 32
-"""Requests at the same time from one process."""
-
-_EVERYTHING: Final = 1 << 50
-
-_S3: Final = ("s3", "s3a")
 _HTTP: Final = ("http", "https")
 _REFUSED: Final = (401, 403)
 
@@ -103,8 +97,8 @@ class RemotePath:
         place = self.server, json.dumps(self.options, sort_keys=True, default=repr)
         if place not in _connected:
             try:
-                _connected[place] = RemoteFiles(self.server, _with_connections(self.protocol, self.options))
-            except (ImportError, ValueError, TypeError) as error:
+                _connected[place] = RemoteFiles(self.server, self.options)
+            except UNUSABLE as error:
                 msg = f"{self.url}: cannot be read: {reason(error)}"
                 raise BuildError(msg) from error
         return _connected[place]
@@ -136,7 +130,7 @@ class RemotePath:
         BuildError
             If its server cannot be reached or refuses it.
         """
-        return self.read_range(0, _EVERYTHING)  # s3fs would ask for the length first
+        return self._reaching(lambda: self.files.read(self.key))
 
     def read_range(self, start: int, length: int) -> bytes:
         """Return some of the file's bytes, fewer where it ends before; raises as :meth:`read`."""
@@ -199,12 +193,3 @@ def join_url(url: str, name: str) -> str:
     protocol, _, rest = url.partition("://")
     server, _, key = rest.partition("/")
     return f"{protocol}://{server}{posixpath.normpath(posixpath.join('/', key, name))}"
-
-
-def _with_connections(protocol: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Let botocore have as many connections as there are requests: it has ten where nobody says."""
-    from fsspec.config import conf
-
-    if protocol not in _S3 or "config_kwargs" in options or any("config_kwargs" in conf.get(p, {}) for p in _S3):
-        return dict(options)
-    return {**options, "config_kwargs": {"max_pool_connections": CONNECTIONS}}

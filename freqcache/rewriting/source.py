@@ -18,6 +18,7 @@ from freqcache.building.form import StoreForm
 from freqcache.building.shard import ShardTask, SlotContent
 from freqcache.building.slots import Slot
 from freqcache.errors import StoreError
+from freqcache.portions import portions
 from freqcache.store import FixedSplit, NativeSplit, open_store
 from freqcache_formats.layout import COEFFICIENTS, COLUMNS, NATIVE_SAMPLE_ARRAYS, SAMPLE_ARRAYS
 from freqcache_formats.mask import ChannelMask
@@ -73,18 +74,13 @@ def kept_open(run: str) -> Iterator[None]:
 
 def windows(groups: Sequence[Sequence[Slot]], form: StoreForm) -> Iterator[list[Slot]]:
     """Yield the slots of row groups, as many groups at a time as fit the bound."""
-    window: list[Slot] = []
-    held = 0
     frequencies = [len(of_component) for of_component in form.channels.frequencies]
-    for slots in groups:
-        size = sum(_bytes(slot, form, frequencies) for slot in slots)
-        if window and held + size > _WINDOW:
-            yield window
-            window, held = [], 0
-        window += slots
-        held += size
-    if window:
-        yield window
+
+    def bytes_of(slots: Sequence[Slot]) -> int:
+        return sum(_bytes(slot, form, frequencies) for slot in slots)
+
+    for window in portions(groups, bytes_of, _WINDOW):
+        yield [slot for slots in window for slot in slots]
 
 
 def _bytes(slot: Slot, form: StoreForm, frequencies: Sequence[int]) -> int:

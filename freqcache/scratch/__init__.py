@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 from freqcache.scratch.columns import Column
+from freqcache.scratch.made import MadeSequence
 from freqcache.scratch.pieces import Scratch
-from freqcache.scratch.rows import Chunk, RowTable, regrouped
-from freqcache.scratch.sorting import KEY, keys_of, sorted_rows
+from freqcache.scratch.rows import CHUNK_ROWS, Chunk, RowTable, regrouped
+from freqcache.scratch.sorting import KEY, NUMBERED, keys_of, sorted_rows
 
-__all__ = ["KEY", "Chunk", "Column", "RowTable", "Scratch", "keys_of", "regrouped", "sorted_rows"]
+__all__ = [
+    "CHUNK_ROWS",
+    "KEY",
+    "NUMBERED",
+    "Chunk",
+    "Column",
+    "MadeSequence",
+    "RowTable",
+    "Scratch",
+    "keys_of",
+    "regrouped",
+    "sorted_rows",
+]

@@ -67,11 +67,6 @@ class RowTable:
     def __len__(self) -> int:
         return len(self._rows) // self.dtype.itemsize
 
-    @property
-    def text_bytes(self) -> int:
-        """Bytes of all text."""
-        return len(self._text)
-
     def append(self, chunk: Chunk) -> None:
         """Append rows.
 

@@ -19,6 +19,9 @@ from freqcache.scratch.rows import Chunk, RowTable, regrouped
 KEY: Final = ("key", "<u8", (2,))
 """The field that rows are sorted by: a hash's first 16 bytes as two numbers, the more significant one first."""
 
+NUMBERED: Final = np.dtype([("start", "<i8"), ("length", "<i4"), KEY, ("number", "<i8")])
+"""Rows that have a key, and a number by which they are known elsewhere."""
+
 _BUCKET_ROWS: Final = 1 << 17
 """Rows that a bucket should have at most."""
 

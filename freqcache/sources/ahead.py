@@ -7,20 +7,20 @@ worked on. Memory is bounded: two windows. Local files are read one after the ot
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, Protocol, TypeVar, runtime_checkable
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Protocol, runtime_checkable
 
+from freqcache.ahead import ahead
 from freqcache.errors import SourceError
+from freqcache.portions import portions
 from freqcache.sources.tree import SourceFile, SourceReader
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 _WINDOW_FILES: Final = 64
 _WINDOW_BYTES: Final = 32 << 20
 """Files, and bytes if there is more than one file, that are read at the same time."""
+
+_WINDOWS: Final = 2
+"""Windows that are held: one that is used, or waited for, and the next."""
 
 
 @runtime_checkable
@@ -47,52 +47,21 @@ def read_ahead(reader: SourceReader, files: Iterable[SourceFile], length: int = 
     """
     if not isinstance(reader, ManyReader):
         for file in files:
-            try:
-                yield reader.read(file, length)
-            except SourceError as error:
-                yield error
+            yield read_or_error(reader, file, length)
         return
     many = reader
-    reading: deque[_Reading] = deque()
-    for window in _windows(files, length):
-        reading.append(_Reading(lambda window=window: many.read_many(window, length)))  # type: ignore[misc]
-        if len(reading) > 1:
-            yield from reading.popleft().result()
-    for last in reading:
-        yield from last.result()
+
+    def bytes_of(file: SourceFile) -> int:
+        return file.size if length < 0 else min(length, file.size)
+
+    windows = portions(files, bytes_of, _WINDOW_BYTES, _WINDOW_FILES)
+    for window in ahead(lambda window: many.read_many(window, length), windows, _WINDOWS):
+        yield from window
 
 
-class _Reading:
-    """A window that is being read. Its thread is nobody's to wait for when the build is interrupted."""
-
-    def __init__(self, read: Callable[[], list[bytes | SourceError]]) -> None:
-        self._found: list[bytes | SourceError] = []
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(read,), daemon=True)
-        self._thread.start()
-
-    def _run(self, read: Callable[[], list[bytes | SourceError]]) -> None:
-        try:
-            self._found = read()
-        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
-            self._error = error
-
-    def result(self) -> list[bytes | SourceError]:
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._found
-
-
-def _windows(files: Iterable[SourceFile], length: int) -> Iterator[list[SourceFile]]:
-    window: list[SourceFile] = []
-    size = 0
-    for file in files:
-        wanted = file.size if length < 0 else min(length, file.size)
-        if window and (len(window) == _WINDOW_FILES or size + wanted > _WINDOW_BYTES):
-            yield window
-            window, size = [], 0
-        window.append(file)
-        size += wanted
-    if window:
-        yield window
+def read_or_error(reader: SourceReader, file: SourceFile, length: int = -1) -> bytes | SourceError:
+    """Return what :meth:`SourceReader.read` returns, or the SourceError that it raises; other errors it raises too."""
+    try:
+        return reader.read(file, length)
+    except SourceError as error:
+        return error

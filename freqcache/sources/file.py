@@ -19,7 +19,6 @@ class SourceFile:
     size, mtime_ns : int
         Bytes, and time of the last change (of the container, where there is one). In Parquet files the size is a mean.
         At URLs, instead of the time, a number that stands for the version: of the ETag, where the server has one.
-        At URLs, instead of the time, a number that stands for the version: of the ETag, where the server has one.
     container : str
         The file that holds it, relative to the folder of the reader; empty for files of their own.
     position : int

@@ -12,12 +12,10 @@ from typing import Final
 import numpy as np
 import xxhash
 
-from freqcache.scratch import KEY, Chunk, keys_of, sorted_rows
+from freqcache.scratch import CHUNK_ROWS, NUMBERED, Chunk, keys_of, sorted_rows
 from freqcache.sources.file import SourceFile
 from freqcache.sources.table import AllFiles, encoded, encoded_paths
 
-_ROW: Final = np.dtype([("start", "<i8"), ("length", "<i4"), KEY, ("number", "<i8")])
-_CHUNK: Final = 8192
 _PAGE: Final = 512
 """Rows read at a time where a name is looked up."""
 
@@ -40,7 +38,7 @@ class PathIndex:
 
     def __init__(self, splits: Mapping[str, Sequence[SourceFile]], folder: Path | None = None) -> None:
         self._files = AllFiles(splits)
-        self._rows = sorted_rows(_hashed(splits), len(self._files), _ROW, folder)
+        self._rows = sorted_rows(_hashed(splits), len(self._files), NUMBERED, folder)
         pages = (self._rows.read(first, first + 1).rows for first in range(0, len(self._rows), _PAGE))
         self._first = np.array([rows["key"][0, 0] for rows in pages], dtype=np.uint64)
 
@@ -72,7 +70,7 @@ def _hashed(splits: Mapping[str, Sequence[SourceFile]]) -> Iterator[Chunk]:
     for files in splits.values():
         for path in encoded_paths(files):
             digests.append(_hash(path))
-            if len(digests) == _CHUNK:
+            if len(digests) == CHUNK_ROWS:
                 yield _rows(digests, first)
                 first, digests = first + len(digests), []
     if digests:
@@ -80,7 +78,7 @@ def _hashed(splits: Mapping[str, Sequence[SourceFile]]) -> Iterator[Chunk]:
 
 
 def _rows(digests: list[bytes], first: int) -> Chunk:
-    rows = np.zeros(len(digests), dtype=_ROW)
+    rows = np.zeros(len(digests), dtype=NUMBERED)
     rows["key"] = keys_of(digests)
     rows["number"] = np.arange(first, first + len(digests))
     return Chunk(rows, b"")

@@ -45,7 +45,7 @@ def list_source(
     if not name or not isinstance(name, str):
         return list_folder(name)
     if is_url(name) and not Path(name).exists():
-        return list_remote(RemotePath(name, dict(storage_options or {})))
+        return list_remote(RemotePath(name, dict(storage_options or {})), scratch)
     path = Path(name)
     try:
         if path.is_dir():

@@ -12,8 +12,9 @@ from typing import Final
 
 from freqcache.ahead import ahead
 from freqcache.errors import BuildError
+from freqcache.remote.files import CONNECTIONS
 from freqcache.remote.listing import Stat
-from freqcache.remote.paths import CONNECTIONS, RemotePath
+from freqcache.remote.paths import RemotePath
 from freqcache.sources.containers import described, expand, is_pattern
 from freqcache.sources.folder import IMAGE_SUFFIXES
 from freqcache.sources.manifest import DELIMITERS, list_manifest

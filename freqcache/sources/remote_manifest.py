@@ -15,8 +15,9 @@ from typing import Final
 from freqcache.ahead import ahead
 from freqcache.errors import SourceError
 from freqcache.remote import RemotePath, is_url
+from freqcache.remote.files import CONNECTIONS
 from freqcache.remote.listing import Stat
-from freqcache.remote.paths import CONNECTIONS
+from freqcache.sources.ahead import read_or_error
 from freqcache.sources.assembly import Entry
 from freqcache.sources.remote_reading import RemoteReader
 from freqcache.sources.tree import SourceFile, SourceReader
@@ -51,10 +52,7 @@ class MixedReader:
         found = dict(zip(far, self.remote.read_many([files[i] for i in far], length), strict=True))
         for i, file in enumerate(files):
             if i not in found:
-                try:
-                    found[i] = self.local.read(file, length)
-                except SourceError as error:
-                    found[i] = error
+                found[i] = read_or_error(self.local, file, length)
         return [found[i] for i in range(len(files))]
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from freqcache.ahead import ahead
 from freqcache.errors import BuildError, SourceError
-from freqcache.remote.files import Range
-from freqcache.remote.paths import CONNECTIONS, RemotePath, reaching
+from freqcache.remote.files import CONNECTIONS, Range
+from freqcache.remote.paths import RemotePath, reaching
 from freqcache.sources.files import changed
 from freqcache.sources.remote_stream import check_version
 from freqcache.sources.tree import SourceFile, SourceTree

@@ -12,14 +12,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import xxhash
 
-from freqcache.scratch import KEY, Chunk, RowTable, keys_of, sorted_rows
+from freqcache.scratch import CHUNK_ROWS, NUMBERED, Chunk, RowTable, keys_of, sorted_rows
 from freqcache.sources.table import encoded
 
-_ROW: Final = np.dtype([("start", "<i8"), ("length", "<i4"), KEY, ("number", "<i8")])
 _AT_ONCE: Final = 1 << 18
 """Names that are held to be compared with every later one: some 50 MB."""
-
-_CHUNK: Final = 8192
 
 
 class Repeat(NamedTuple):
@@ -51,7 +48,7 @@ class Names:
         self._folder = folder
         self._early: dict[str, int] = {}
         self._pending: list[tuple[bytes, int, bytes]] = []
-        self._rows = RowTable(_ROW, folder)
+        self._rows = RowTable(NUMBERED, folder)
 
     def add(self, name: str, number: int, shown: str | None = None) -> int | None:
         """Add a name; return the number that it came under before, if that can be told at once.
@@ -72,7 +69,7 @@ class Names:
             self._early[name] = number
         text = encoded(name)
         self._pending.append((xxhash.xxh3_128_digest(text), number, text if shown is None else encoded(shown)))
-        if len(self._pending) == _CHUNK:
+        if len(self._pending) == CHUNK_ROWS:
             self._flush()
         return None
 
@@ -87,7 +84,7 @@ class Names:
         self._flush()
         if len(self._rows) <= _AT_ONCE:  # so few that all were compared at once
             return None
-        ordered = sorted_rows(self._rows.chunks(), len(self._rows), _ROW, self._folder)
+        ordered = sorted_rows(self._rows.chunks(), len(self._rows), NUMBERED, self._folder)
         self._rows.close()
         found = min(_repeats(ordered), key=lambda repeat: repeat.second, default=None)
         ordered.close()
@@ -96,7 +93,7 @@ class Names:
     def _flush(self) -> None:
         if not self._pending:
             return
-        rows = np.zeros(len(self._pending), dtype=_ROW)
+        rows = np.zeros(len(self._pending), dtype=NUMBERED)
         rows["key"] = keys_of([digest for digest, _, _ in self._pending])
         rows["number"] = [number for _, number, _ in self._pending]
         rows["length"] = [len(text) for _, _, text in self._pending]
@@ -106,8 +103,8 @@ class Names:
 
 def _repeats(ordered: RowTable) -> Iterator[Repeat]:
     """Yield every two neighbours of equal keys; a chunk begins with the last row of the one before."""
-    for first in range(0, len(ordered), _CHUNK):
-        chunk = ordered.read(max(0, first - 1), first + _CHUNK)
+    for first in range(0, len(ordered), CHUNK_ROWS):
+        chunk = ordered.read(max(0, first - 1), first + CHUNK_ROWS)
         same = (chunk.rows["key"][1:] == chunk.rows["key"][:-1]).all(axis=1)
         starts, ends = chunk.bounds()
         for place in (np.flatnonzero(same) + 1).tolist():

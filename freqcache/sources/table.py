@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final, overload
+from typing import Any, Final
 
 import numpy as np
 
-from freqcache.scratch import Chunk, RowTable
+from freqcache.scratch import CHUNK_ROWS, Chunk, MadeSequence, RowTable
 from freqcache.sources.file import SourceFile
 
 FILE_FIELDS: Final = (
@@ -34,7 +35,7 @@ _SECOND: Final = 10**9
 _PENDING: Final = 1024
 
 
-class FileTable(Sequence[SourceFile]):
+class FileTable(MadeSequence[SourceFile]):
     """Files of a split, in order; those that are added before the first is read.
 
     Parameters
@@ -88,8 +89,8 @@ class FileTable(Sequence[SourceFile]):
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows and their text, in order: :data:`FILE_ROW`."""
-        for first in range(0, len(self), 8192):
-            yield self.read(first, first + 8192)
+        for first in range(0, len(self), CHUNK_ROWS):
+            yield self.read(first, first + CHUNK_ROWS)
 
     def read(self, first: int, last: int) -> Chunk:
         """Return rows `first` to `last`, the latter not included, with their text."""
@@ -104,10 +105,7 @@ class FileTable(Sequence[SourceFile]):
     def paths(self) -> Iterator[bytes]:
         """Yield the paths, encoded, in order."""
         for chunk in self.chunks():
-            starts, _ = chunk.bounds()
-            ends = starts + chunk.rows["path"]
-            for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-                yield chunk.text[start:end]
+            yield from paths_of(chunk)
 
     def __len__(self) -> int:
         return len(self._table) + len(self._pending)
@@ -116,24 +114,8 @@ class FileTable(Sequence[SourceFile]):
         for chunk in self.chunks():
             yield from files_of(chunk)
 
-    @overload
-    def __getitem__(self, place: int) -> SourceFile: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[SourceFile]: ...
-
-    def __getitem__(self, place: int | slice) -> SourceFile | Sequence[SourceFile]:
-        if isinstance(place, slice):
-            first, last, step = place.indices(len(self))
-            if step == 1:
-                return tuple(files_of(self.read(first, last)))
-            return tuple(self[i] for i in range(first, last, step))
-        number = int(place) + len(self) * (place < 0)
-        if not 0 <= number < len(self):
-            msg = f"file {place} of {len(self)}"
-            raise IndexError(msg)
-        (file,) = files_of(self.read(number, number + 1))
-        return file
+    def _made(self, first: int, last: int) -> Iterator[SourceFile]:
+        return files_of(self.read(first, last))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (FileTable, tuple)):
@@ -152,7 +134,7 @@ class FileTable(Sequence[SourceFile]):
             self._pending, self._text = [], []
 
 
-class AllFiles(Sequence[SourceFile]):
+class AllFiles(MadeSequence[SourceFile]):
     """The files of all splits, one split after the other.
 
     Parameters
@@ -163,30 +145,18 @@ class AllFiles(Sequence[SourceFile]):
 
     def __init__(self, splits: Mapping[str, Sequence[SourceFile]]) -> None:
         self._splits = tuple(splits.values())
-        self._ends = np.cumsum([0, *map(len, self._splits)])
+        *self._begins, self._length = accumulate(map(len, self._splits), initial=0)
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return self._length
 
     def __iter__(self) -> Iterator[SourceFile]:
         for files in self._splits:
             yield from files
 
-    @overload
-    def __getitem__(self, place: int) -> SourceFile: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[SourceFile]: ...
-
-    def __getitem__(self, place: int | slice) -> SourceFile | Sequence[SourceFile]:
-        if isinstance(place, slice):
-            return tuple(self[i] for i in range(*place.indices(len(self))))
-        number = int(place) + len(self) * (place < 0)
-        if not 0 <= number < len(self):
-            msg = f"file {place} of {len(self)}"
-            raise IndexError(msg)
-        split = int(np.searchsorted(self._ends, number, side="right")) - 1
-        return self._splits[split][number - int(self._ends[split])]
+    def _made(self, first: int, last: int) -> Iterator[SourceFile]:
+        for files, begin in zip(self._splits, self._begins, strict=True):
+            yield from files[max(0, first - begin) : max(0, last - begin)]
 
 
 def encoded(text: str) -> bytes:
@@ -199,6 +169,13 @@ def encoded_paths(files: Sequence[SourceFile]) -> Iterator[bytes]:
     if isinstance(files, FileTable):
         return files.paths()
     return (encoded(file.path) for file in files)
+
+
+def paths_of(chunk: Chunk) -> list[bytes]:
+    """Return the paths of some rows, encoded: of any rows that have the field, and a text that begins with the path."""
+    starts, _ = chunk.bounds()
+    places = zip(starts.tolist(), (starts + chunk.rows["path"]).tolist(), strict=True)
+    return [chunk.text[start:end] for start, end in places]
 
 
 def files_of(chunk: Chunk) -> Iterator[SourceFile]:

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from freqcache.errors import StoreError
 from freqcache.store.columns import ChunkReader
+from freqcache.store.per_sample import Slots
 from freqcache.store.places import Place
-from freqcache.store.split import Slots, Split, by_group
+from freqcache.store.split import Split, by_group
 from freqcache.store.threads import run_all
 from freqcache_formats.layout import COEFFICIENTS, FIXED_ARRAYS
 from freqcache_formats.mask import ChannelMask

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from freqcache.errors import StoreError
 from freqcache.store.batches import NativeBatch
 from freqcache.store.columns import ChunkReader
-from freqcache.store.split import Slots, Split, by_group
+from freqcache.store.per_sample import Slots
+from freqcache.store.split import Split, by_group
 from freqcache.store.threads import run_all
 from freqcache_formats.layout import COLUMNS, NATIVE_DTYPE, NATIVE_SAMPLE_ARRAYS
 from freqcache_formats.mask import ChannelMask

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from freqcache.errors import StoreError
-from freqcache.remote.files import RemoteFiles
+from freqcache.remote.files import UNUSABLE, RemoteFiles
 from freqcache.remote.range_cache import RangeCache
 from freqcache.remote.retrying import reason
 from freqcache.store.places import Piece
@@ -162,7 +162,7 @@ def open_remote(url: str, storage_options: dict[str, object] | None = None) -> R
     """
     try:
         return RemotePlace(RemoteFiles(url, storage_options))
-    except (ImportError, ValueError, TypeError) as error:
+    except UNUSABLE as error:
         msg = f"{url}: cannot be opened: {reason(error)}"
         raise StoreError(msg) from error
 

@@ -99,7 +99,7 @@ class RemoteTarget:
 
     def names(self) -> set[str]:
         """Return the names in the folder."""
-        return self._asking("", lambda: self.files.names(self.prefix))
+        return {found.name for found in self._asking("", lambda: self.files.in_folder(self.prefix))}
 
     def sizes(self) -> dict[str, int]:
         """Return the keys of all files below, and their bytes."""

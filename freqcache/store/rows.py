@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from freqcache.portions import portions
 from freqcache.store.arrays import SmallArray
 from freqcache.store.packing import Packed, pack
 from freqcache.store.places import Place
@@ -132,23 +133,13 @@ class RowCache:
                 with suppress(KeyError):  # another thread has just dropped it
                     self._chunks.move_to_end(key)
             yield key, chunk
-        for some in self._portions(missing):
+        for some in portions(missing, self._bytes_of, _DECODED_BYTES, _FETCHED):
             yield from self._fetch(some)
 
-    def _portions(self, keys: list[_Key]) -> Iterator[list[_Key]]:
-        """Yield the chunks to fetch at the same time."""
-        some: list[_Key] = []
-        total = 0
-        for key in keys:
-            array = self._arrays[key[0]]
-            size = int(np.prod(array.chunk, dtype=np.float64)) * np.dtype(array.dtype).itemsize
-            if some and (total + size > _DECODED_BYTES or len(some) == _FETCHED):
-                yield some
-                some, total = [], 0
-            some.append(key)
-            total += size
-        if some:
-            yield some
+    def _bytes_of(self, key: _Key) -> int:
+        """Return the bytes of a chunk when it is decoded."""
+        array = self._arrays[key[0]]
+        return int(np.prod(array.chunk, dtype=np.float64)) * np.dtype(array.dtype).itemsize
 
     def _fetch(self, keys: list[_Key]) -> list[tuple[_Key, Packed]]:
         paths = {key: f"{key[0]}/{self._arrays[key[0]].chunk_key(key[1])}" for key in keys}

@@ -118,7 +118,7 @@ def measure(work: Path, count: int, source: str, size: int | None, *, finish: bo
 
 def records(split: Any, form: Any) -> Iterator[Any]:
     """Yield records of shards as if all samples were alike."""
-    from freqcache.building.shard import ShardRecord
+    from freqcache.building.records import ShardRecord
     from freqcache.statistics import Accumulator
     from freqcache_formats.layout import DIGEST_BYTES, per_slot_arrays
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 import freqcache
 from freqcache.building.arrays import write_array, write_sealed_group
+from freqcache.store.targets import LocalTarget
 from freqcache_formats.layout import ATTRIBUTE, SAMPLE_ARRAYS, array_rows, small_arrays
 
 LINKS = 60_000
@@ -56,14 +57,16 @@ def make_large_store(base: Path, out: Path, samples: int) -> Path:
     for name in names:
         _repeat_shard(base / split.name / name, folder / name, readers[name].geometry, shards)
     for name, values in arrays.items():
-        write_array(folder / name, values, small_arrays(store.kind)[name].dimensions)
+        write_array(LocalTarget(folder / name), values, small_arrays(store.kind)[name].dimensions)
     document = json.loads((base / split.name / "zarr.json").read_bytes())
     attributes = document["attributes"][ATTRIBUTE] | {"slots": slots, "samples": slots}
     (folder / "zarr.json").write_text(json.dumps(document | {"attributes": {ATTRIBUTE: attributes}}))
     root = json.loads((base / "zarr.json").read_bytes())["attributes"][ATTRIBUTE]
     root.pop("metadata_digest", None)
     identity = hashlib.blake2b(f"{store.id} {slots}".encode(), digest_size=16).hexdigest()
-    write_sealed_group(out, root | {"splits": [split.name], "id": identity}, [split.name], [*names, *arrays])
+    write_sealed_group(
+        LocalTarget(out), root | {"splits": [split.name], "id": identity}, [split.name], [*names, *arrays]
+    )
     return out
 
 

@@ -24,7 +24,7 @@ PARTS = {
     "filling row groups": ["freqcache.building.shard:_Shard.fill"],
     "compression, CRC-32C": ["freqcache.store.encoding:ChunkEncoder.encode"],
     "writing shards": ["freqcache.store.shards:ShardWriter.append", "freqcache.store.shards:ShardWriter.finish"],
-    "records and journal": ["freqcache.building.shard:ShardRecord.write", "freqcache.building.run:Journal.__enter__"],
+    "records and journal": ["freqcache.building.records:ShardRecord.write", "freqcache.building.run:Journal.__enter__"],
     "small arrays and metadata": ["freqcache.building.run:_finish"],
     "waiting for the disk (fsync)": ["os:fsync"],
 }

@@ -15,7 +15,8 @@ from freqcache.building import BuildOptions
 from freqcache.building.files import FileSource
 from freqcache.building.form import StoreForm
 from freqcache.building.journal import Journal
-from freqcache.building.shard import ShardRecord, ShardTask, is_done
+from freqcache.building.records import ShardRecord
+from freqcache.building.shard import ShardTask, is_done
 from freqcache.errors import BuildError
 from freqcache.sources.folder import FolderReader
 from freqcache.store.targets import LocalTarget

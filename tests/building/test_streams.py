@@ -19,7 +19,7 @@ from freqcache.building.form import StoreForm
 from freqcache.building.gathering import gather
 from freqcache.building.options import LedgerEntry
 from freqcache.building.plan import layout, plan_split
-from freqcache.building.shard import ShardRecord
+from freqcache.building.records import ShardRecord
 from freqcache.building.slots import Slot, chunks_of, ordered, shuffle_key
 from freqcache.scratch import pieces, sorting
 from freqcache.sources import SourceFile, list_source

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import fsspec
 import pytest
 from made_sources import write_tar
 
 from freqcache.errors import BuildError
 from freqcache.sources import list_source
 from freqcache.sources.containers import expand
+from freqcache.sources.table import FileTable
 from freqcache_cli.main import main
 
 
@@ -119,3 +121,11 @@ def test_a_store_beside_its_source_does_not_touch_it(tmp_path: Path, capsys: pyt
     assert "lies inside its own source" in capsys.readouterr().err
     assert main(["build", str(path), str(tmp_path / "out.zarr"), "--workers", "1"]) == 1
     assert "none of its 1 files could be used; the first: a.tar/0.jpg" in capsys.readouterr().err
+
+
+def test_a_listing_of_a_url_keeps_its_temporary_files_where_it_is_told(tmp_path: Path) -> None:
+    fsspec.filesystem("memory").pipe("/kinds/photos/one/0.jpg", b"0")
+    tree = list_source("memory://kinds/photos", scratch=tmp_path)
+    files = tree.splits["all"]
+    assert isinstance(files, FileTable)
+    assert files.folder == tmp_path

@@ -136,7 +136,7 @@ def test_a_folder_is_listed_in_order_whatever_is_in_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("at_once", [1, 3, 100])
 def test_names_that_come_twice_are_told(at_once: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(repeats, "_AT_ONCE", at_once)
-    monkeypatch.setattr(repeats, "_CHUNK", 4)
+    monkeypatch.setattr(repeats, "CHUNK_ROWS", 4)
     for seed in range(30):
         draw = random.Random(seed)
         came = [draw.choice(("a", "b", "c")) + a_name(draw) * (seed % 2) for _ in range(draw.randrange(1, 12))]

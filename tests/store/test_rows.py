@@ -22,6 +22,7 @@ from freqcache.building.arrays import write_array
 from freqcache.errors import StoreError
 from freqcache.store.packing import Narrow, Plain, Table, pack
 from freqcache.store.places import LocalPlace
+from freqcache.store.targets import LocalTarget
 
 SLOTS, CHUNK = 140_000, 65_536
 MASK = freqcache.ChannelMask.preset("6")
@@ -214,7 +215,7 @@ def test_absent_slots_among_many(stores: Path, tmp_path: Path) -> None:
     labels[absent], origin[absent] = -1, 255
     for name, values in (("label", labels), ("origin", origin)):
         shutil.rmtree(folder / name)
-        write_array(folder / name, values, ("sample",))
+        write_array(LocalTarget(folder / name), values, ("sample",))
     document = json.loads((folder / "zarr.json").read_text())
     document["attributes"]["freqcache"]["samples"] = slots - len(absent)
     (folder / "zarr.json").write_text(json.dumps(document))
