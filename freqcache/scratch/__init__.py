@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from freqcache.scratch.columns import Column
 from freqcache.scratch.pieces import Scratch
+from freqcache.scratch.place import temporary_folder
 from freqcache.scratch.rows import Chunk, RowTable, regrouped
 from freqcache.scratch.sorting import KEY, keys_of, sorted_rows
 
-__all__ = ["KEY", "Chunk", "Column", "RowTable", "Scratch", "keys_of", "regrouped", "sorted_rows"]
+__all__ = ["KEY", "Chunk", "Column", "RowTable", "Scratch", "keys_of", "regrouped", "sorted_rows", "temporary_folder"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from remote.proxy import Proxy
 
 import freqcache
 from freqcache.building import making
+from freqcache.building.placing import target_of
 from freqcache.errors import BuildError, NoSamplesError
 from freqcache.remote import retrying
 from freqcache.rewriting import repack
@@ -195,6 +198,46 @@ def test_file_systems_that_are_no_object_stores(photos: Path, here: Path, tmp_pa
     (tmp_path / "by-url" / "out.zarr").mkdir()
     freqcache.build(photos, f"file://{tmp_path}/by-url/out.zarr", workers=2, quiet=True)
     assert local_files(tmp_path / "by-url" / "out.zarr") == local_files(here)
+
+
+def test_what_is_not_finished_has_no_name_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are killed where a build fails; nothing of theirs may stay among the temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    target = target_of("memory://made/out.zarr")
+    file = target.create("train/y/c/0/0")
+    file.write(b"of a shard")
+    file.seal()
+    assert not list(tmp_path.iterdir())
+    file.place()
+    assert target.read("train/y/c/0/0") == b"of a shard"
+    fsspec.filesystem("memory").rm("/made", recursive=True)
+
+
+def test_a_full_temporary_folder_is_not_taken_for_the_store(
+    photos: Path, there: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("w+b"))
+        assert main(["build", str(photos), there, "--workers", "1", "--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    for words in ("No space left on device", "among the temporary files", tempfile.gettempdir(), "goes on from here"):
+        assert words in said
+    assert main(["build", str(photos), there, "--workers", "1", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [["build", "{photos}", "memory://made/out.zarr"], ["plan", "{photos}"]])
+def test_no_temporary_folder_at_all(
+    photos: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", missing)
+    assert main([word.format(photos=photos) for word in arguments] + ["--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "No usable temporary directory found; TMPDIR says where" in said
 
 
 def test_memory_is_of_one_process(photos: Path, here: Path) -> None:
