@@ -207,9 +207,10 @@ def test_a_build_that_another_one_replaces_at_its_end_does_not_complete_it(
     out = in_memory
 
     def other() -> None:
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             meanwhile(patch, "make_shards", stop)
-            freqcache.build(photos, out, quiet=True, overwrite=True)
+            with pytest.raises(KeyboardInterrupt):
+                freqcache.build(photos, out, quiet=True, overwrite=True)
 
     def stop() -> None:
         raise KeyboardInterrupt
