@@ -51,8 +51,10 @@ class Journal:
 
     Notes
     -----
-    Object stores have no locks. Two runs of one build that write to a URL at the same time write the same bytes; two
-    different builds are told apart by the state that the first has left.
+    Object stores have no locks. Two runs of one build that write to a URL at the same time write the same bytes, until
+    the first one that finishes ends the other; of two different builds, the later one ends the earlier, which looks at
+    the state before each shard and before the root is written. What happens in the moment between looking and writing
+    is not seen.
     """
 
     def __init__(self, store: Target, fingerprint: str, *, overwrite: bool, splits: tuple[str, ...] = ()) -> None:
@@ -67,7 +69,6 @@ class Journal:
         try:
             self._check()
             self._acquire()
-            self._check_again()
             self._clear_or_resume()
         except OSError as error:
             self._release()
@@ -98,11 +99,40 @@ class Journal:
         ----------
         layout : str
             From :func:`freqcache.building.plan.layout`. No shard may be made before it is told.
+
+        Raises
+        ------
+        BuildError
+            If another run has finished or replaced this build meanwhile.
         """
+        self._confirm_is_ours()
         if _state(self.store, "layout") != layout:
             self._write_state()  # first: a worker of an earlier run that is still busy must see that it is too late
             self._clear()
             self._write_state(layout)
+
+    def confirm(self, layout: str) -> None:
+        """See that the build with this layout still goes on here, before what no lock guards is written.
+
+        Raises
+        ------
+        BuildError
+            If another run has finished or replaced it meanwhile.
+        """
+        self._confirm_is_ours()
+        if _state(self.store, "layout") != layout:
+            raise self._replaced()
+
+    def _confirm_is_ours(self) -> None:
+        if _state(self.store) == self._fingerprint:
+            return
+        if _is_complete(self.store):
+            msg = f"{self.store}: another run has completed a store there meanwhile; it is left alone"
+            raise BuildError(msg)
+        raise self._replaced()
+
+    def _replaced(self) -> BuildError:
+        return BuildError(f"{self.store}: another build has taken this one's place meanwhile, or removed it")
 
     def finish(self) -> None:
         """Remove the journal of a complete store."""
@@ -121,12 +151,6 @@ class Journal:
         if not self._overwrite and self.store.standing() == "folder" and _is_complete(self.store):
             self._remove_leftovers()
         refuse_taken(self.store, overwrite=self._overwrite)
-
-    def _check_again(self) -> None:
-        """Refuse a store that another build has completed between the first look and the lock."""
-        if not self._overwrite and _is_complete(self.store):
-            self._folder.remove_all()
-            refuse_taken(self.store, overwrite=False)
 
     def _remove_leftovers(self) -> None:
         """Remove the journal of a build that was killed between its last act, the root metadata, and this."""
@@ -153,7 +177,10 @@ class Journal:
             self._lock = None
 
     def _clear_or_resume(self) -> None:
-        before, complete = _state(self.store), _is_complete(self.store)
+        before, complete = _state(self.store), _is_complete(self.store)  # in this order: the root comes, the state goes
+        if complete and not self._overwrite:  # another build has completed it since the first look
+            self._folder.remove_all()
+            refuse_taken(self.store, overwrite=False)
         if before == self._fingerprint and not complete:
             self._remove_partials()
             return

@@ -208,9 +208,11 @@ def _finish(
     failures = [*refused, *(entry for split in every for entry in split.failures)]
     if not any(split.n_samples for split in every):
         raise _nothing_left(journal, failures, tree)
+    journal.confirm(shards.layout)
     digests = {plan.name: write_split(journal.store, plan, gathered[plan.name], shards.form) for plan in plans}
     failures = in_listing_order(failures, tree)
     ledger = write_ledger(journal.store, failures)
+    journal.confirm(shards.layout)
     write_root(journal.store, digests, tree.classes, shards.form, options.to_dict(), f"freqcache {__version__}")
     journal.finish()
     clock.ends("finish")

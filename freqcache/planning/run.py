@@ -29,6 +29,7 @@ from freqcache.planning.report import OptionPlan, Plan, nearest_folder
 from freqcache.planning.sampling import Float, Population, Sample, draw, sampled_tree
 from freqcache.planning.scaling import Scaling, measure_scaling
 from freqcache.progress import progress
+from freqcache.scratch import temporary_folder
 from freqcache.sources import SourceFile, SourceTree, list_source
 from freqcache.sources.ahead import ManyReader, read_ahead
 from freqcache.sources.spool import Spool, spooled
@@ -163,10 +164,11 @@ def plan(
 
 
 def _temporary_folder(temporary: str | Path | None) -> Path:
+    folder = temporary_folder() if temporary is None else temporary
     try:
-        return Path(tempfile.mkdtemp(prefix="freqcache-plan-", dir=temporary))
+        return Path(tempfile.mkdtemp(prefix="freqcache-plan-", dir=folder))
     except OSError as error:
-        msg = f"{temporary or tempfile.gettempdir()}: no temporary folder can be made: {error.strerror}"
+        msg = f"{folder}: no temporary folder can be made: {error.strerror}"
         raise BuildError(msg) from error
 
 

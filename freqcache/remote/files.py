@@ -10,7 +10,7 @@ import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 from freqcache.remote import s3
 from freqcache.remote.listing import Found, Stat, files_below, in_folder, stat
@@ -238,9 +238,14 @@ class RemoteFiles:
         """Put a file with some content in its place; it stands there whole or not at all."""
         self._put(name, lambda system, path: system.pipe_file(path, data))
 
-    def upload(self, name: str, local: str) -> None:
-        """Put a copy of a local file in its place; it stands there whole or not at all."""
-        self._put(name, lambda system, path: system.put_file(local, path))
+    def upload(self, name: str, local: BinaryIO) -> None:
+        """Put a copy of an open local file, all of it, in its place; it stands there whole or not at all."""
+
+        def put(system: Any, path: str) -> None:
+            local.seek(0)  # where /dev/fd shares the position of the file, what an earlier attempt read
+            system.put_file(f"/dev/fd/{local.fileno()}", path)  # a file that need not have a name
+
+        self._put(name, put)
 
     def _put(self, name: str, put: Callable[[Any, str], object]) -> None:
         def attempt() -> None:

@@ -114,11 +114,13 @@ def run_rewrite(
         for plan in plans:
             gathered = gather(shards.records(plan), rewrite.form, target.scratch.parent)
             bytes_out += gathered.shard_bytes
+            journal.confirm(shards.layout)
             digests[plan.name] = write_split(journal.store, plan, gathered, rewrite.form)
         compared = _compare(shards, plans, samples, rewrite.classes, pool, quiet)
         if compared != sum(plan.n_slots for plan in plans):
             msg = f"{out}: {compared} samples were compared, expected {sum(plan.n_slots for plan in plans)}"
             raise BuildError(msg)
+        journal.confirm(shards.layout)
         made = write_root(
             journal.store, digests, rewrite.classes, rewrite.form, rewrite.options, f"freqcache {__version__}"
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from freqcache.errors import BuildError
+from freqcache.scratch.place import temporary_folder
 
 HELD: Final = 4 << 20
 """Bytes that stay in memory before a file is made, and between its writes."""
@@ -88,9 +89,9 @@ class Scratch:
 
     def _spill(self) -> None:
         if self._descriptor < 0:
-            if self._folder is not None:
-                self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(prefix="freqcache-", dir=self._folder, buffering=0) as file:
+            folder = self._folder or temporary_folder()
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(prefix="freqcache-", dir=folder, buffering=0) as file:
                 self._descriptor = os.dup(file.fileno())
             self._closing = weakref.finalize(self, os.close, self._descriptor)
         with memoryview(self._tail) as left:
@@ -100,5 +101,5 @@ class Scratch:
         self._written, self._tail = place, bytearray()
 
     def _failure(self, error: OSError) -> BuildError:
-        folder = self._folder or tempfile.gettempdir()
+        folder = self._folder or temporary_folder()
         return BuildError(f"{folder}: a temporary file in it cannot be used: {error.strerror}")

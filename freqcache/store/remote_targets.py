@@ -9,14 +9,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import tempfile
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 from freqcache.remote.files import RemoteFiles
 from freqcache.remote.retrying import reason
+from freqcache.scratch import temporary_folder
 from freqcache.store.durable import PARTIAL
 from freqcache.store.places import Place
 from freqcache.store.remote_places import RemotePlace
@@ -74,7 +75,7 @@ class RemoteTarget:
     def scratch(self) -> Path:
         """A path among the temporary files of this machine, the same each time."""
         digest = hashlib.blake2b(str(self).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
-        return Path(tempfile.gettempdir()) / f"freqcache-{digest}-{self.name}"
+        return temporary_folder() / f"freqcache-{digest}-{self.name}"
 
     @property
     def private(self) -> bool:
@@ -125,9 +126,9 @@ class RemoteTarget:
         """Begin a large file."""
         return _RemoteFile(self, key)
 
-    def send(self, key: str, path: str) -> None:
-        """Put a local file in its place."""
-        self._asking(key, lambda: self.files.upload(self._key(key), path))
+    def send(self, key: str, file: BinaryIO) -> None:
+        """Put a copy of an open local file in its place."""
+        self._asking(key, lambda: self.files.upload(self._key(key), file))
 
     def make_lasting(self, *, skip: Collection[str] = ()) -> None:
         """Do nothing: what an object store has taken, it keeps."""
@@ -166,29 +167,46 @@ class RemoteTarget:
 
 
 class _RemoteFile:
-    """A large file: a temporary file of this machine until it is whole."""
+    """A large file: a temporary file of this machine until it is whole.
+
+    That has no name, so it is gone with the process, however that ends: workers are killed where a build fails.
+    """
 
     def __init__(self, target: RemoteTarget, key: str) -> None:
         self._target, self._key = target, key
-        self._file = tempfile.NamedTemporaryFile(prefix="freqcache-", suffix=PARTIAL)  # noqa: SIM115 - finish closes
+        folder = temporary_folder()
+        with _among_temporary_files():
+            self._file: BinaryIO = tempfile.TemporaryFile(prefix="freqcache-", dir=folder)  # noqa: SIM115 - place closes
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes."""
-        self._file.write(data)
+        with _among_temporary_files():
+            self._file.write(data)
 
     def seal(self) -> None:
         """Write out what was appended."""
-        self._file.flush()
+        with _among_temporary_files():
+            self._file.flush()
 
     def place(self) -> None:
         """Send the whole file to its place."""
-        self._target.send(self._key, self._file.name)
+        self._target.send(self._key, self._file)
         self._file.close()
 
     def abandon(self) -> None:
         """Leave nothing behind."""
         with suppress(OSError):  # a full disk refuses the last bytes once more; its error is already on its way
             self._file.close()
+
+
+@contextmanager
+def _among_temporary_files() -> Iterator[None]:
+    """Say that it is this machine's disk that refuses, and not the store's."""
+    try:
+        yield
+    except OSError as error:
+        words = f"{error.strerror or error}, among the temporary files of this machine (TMPDIR says where)"
+        raise OSError(error.errno, words, str(temporary_folder())) from error
 
 
 class _NoLock:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 import pytest
@@ -14,7 +16,8 @@ from remote.conftest import BUCKET
 from remote.proxy import Proxy
 
 import freqcache
-from freqcache.building import making
+from freqcache.building import making, run
+from freqcache.building.placing import target_of
 from freqcache.errors import BuildError, NoSamplesError
 from freqcache.remote import retrying
 from freqcache.rewriting import repack
@@ -53,6 +56,13 @@ def there(s3: Proxy, request: pytest.FixtureRequest) -> Iterator[str]:
     system = fsspec.filesystem("s3", use_listings_cache=False)
     if system.exists(name):
         system.rm(name, recursive=True)
+
+
+@pytest.fixture
+def in_memory() -> Iterator[str]:
+    """The URL of one in this process."""
+    yield "memory://made/out.zarr"
+    fsspec.filesystem("memory").rm("/made", recursive=True)
 
 
 def local_files(store: Path) -> dict[str, bytes]:
@@ -169,6 +179,51 @@ def test_another_unfinished_build_is_refused(photos: Path, there: str, monkeypat
         freqcache.build(photos, there, freqcache.BuildOptions(size=48), workers=1, quiet=True)
 
 
+def meanwhile(monkeypatch: pytest.MonkeyPatch, name: str, other: Callable[[], object]) -> None:
+    """Let something happen once, when a build comes to a stage: nothing holds another one off at a URL."""
+    real, todo = getattr(run, name), [other]
+
+    def stage(*arguments: Any, **keywords: Any) -> Any:
+        if todo:
+            todo.pop()()
+        return real(*arguments, **keywords)
+
+    monkeypatch.setattr(run, name, stage)
+
+
+def test_a_store_that_another_run_has_completed_is_not_built_again(
+    photos: Path, here: Path, in_memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = in_memory
+    meanwhile(monkeypatch, "plan_splits", lambda: freqcache.build(photos, out, quiet=True))
+    with pytest.raises(BuildError, match="another run has completed a store there meanwhile; it is left alone"):
+        freqcache.build(photos, out, quiet=True)
+    assert url_files(out) == local_files(here)
+
+
+def test_a_build_that_another_one_replaces_at_its_end_does_not_complete_it(
+    photos: Path, here: Path, in_memory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = in_memory
+
+    def other() -> None:
+        with monkeypatch.context() as patch:
+            meanwhile(patch, "make_shards", stop)
+            with pytest.raises(KeyboardInterrupt):
+                freqcache.build(photos, out, quiet=True, overwrite=True)
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    meanwhile(monkeypatch, "write_ledger", other)
+    with pytest.raises(BuildError, match="another build has taken this one's place meanwhile"):
+        freqcache.build(photos, out, freqcache.BuildOptions(size=48), quiet=True)
+    with pytest.raises(freqcache.errors.StoreError, match="did not finish"):
+        freqcache.open(out)
+    freqcache.build(photos, out, quiet=True)
+    assert url_files(out) == local_files(here)
+
+
 def test_a_build_without_a_sample_leaves_its_ledger(there: str, tmp_path: Path) -> None:
     (tmp_path / "photos" / "ant").mkdir(parents=True)
     (tmp_path / "photos" / "ant" / "a.jpg").write_bytes(b"no image")
@@ -195,6 +250,49 @@ def test_file_systems_that_are_no_object_stores(photos: Path, here: Path, tmp_pa
     (tmp_path / "by-url" / "out.zarr").mkdir()
     freqcache.build(photos, f"file://{tmp_path}/by-url/out.zarr", workers=2, quiet=True)
     assert local_files(tmp_path / "by-url" / "out.zarr") == local_files(here)
+
+
+def test_what_is_not_finished_has_no_name_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are killed where a build fails; nothing of theirs may stay among the temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    target = target_of("memory://made/out.zarr")
+    file = target.create("train/y/c/0/0")
+    file.write(b"of a shard")
+    file.seal()
+    assert not list(tmp_path.iterdir())
+    file.place()
+    assert target.read("train/y/c/0/0") == b"of a shard"
+    fsspec.filesystem("memory").rm("/made", recursive=True)
+
+
+def test_a_full_temporary_folder_is_not_taken_for_the_store(
+    photos: Path, there: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def on_a_full_disk(**_: object) -> BinaryIO:
+        return Path("/dev/full").open("w+b")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "TemporaryFile", on_a_full_disk)
+        assert main(["build", str(photos), there, "--workers", "1", "--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    for words in ("No space left on device", "among the temporary files", tempfile.gettempdir(), "goes on from here"):
+        assert words in said
+    assert main(["build", str(photos), there, "--workers", "1", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("arguments", [["build", "{photos}", "memory://made/out.zarr"], ["plan", "{photos}"]])
+def test_no_temporary_folder_at_all(
+    photos: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", missing)
+    assert main([word.format(photos=photos) for word in arguments] + ["--quiet"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "No usable temporary directory found; TMPDIR says where" in said
 
 
 def test_memory_is_of_one_process(photos: Path, here: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import random
+import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -55,6 +57,16 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     scratch.append(b"ab")
     with pytest.raises(BuildError, match=r"file: a temporary file in it cannot be used: .*exists"):
         scratch.append(b"c")
+
+
+def test_a_full_disk_is_told_with_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_a_full_disk(**_: object) -> BinaryIO:
+        return Path("/dev/full").open("r+b", buffering=0)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", on_a_full_disk)
+    scratch = Scratch(tmp_path, held=0)
+    with pytest.raises(BuildError, match=rf"{tmp_path}: a temporary file in it cannot be used: No space left"):
+        scratch.append(b"ab")
 
 
 def some_rows(draw: random.Random, count: int, *, equal: bool) -> tuple[list[tuple[bytes, int, bytes]], list[Chunk]]:
