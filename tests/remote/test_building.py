@@ -10,8 +10,8 @@ from typing import Any
 import fsspec
 import pytest
 from photographs import write_tree
-from remote.conftest import BUCKET
 from remote.proxy import Proxy
+from remote.server import BUCKET
 
 import freqcache
 from freqcache.building import making
