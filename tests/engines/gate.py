@@ -1,8 +1,9 @@
 """Loaded into Dask's workers (``dask worker --preload``): tells a test what becomes of shards, and holds some up.
 
 The environment says how. ``FREQCACHE_EVENTS`` is a named pipe for one line for each event: ``begun SPLIT SHARD``,
-``ended SPLIT SHARD HOW`` or ``placed FILE`` (path or URL), and this process. ``FREQCACHE_GATE`` is a file: while the test holds its
-lock, no shard of a later number than ``FREQCACHE_PASS`` is made. ``FREQCACHE_RELEASE`` is a version to pretend.
+``ended SPLIT SHARD HOW`` or ``placed FILE`` (a path or a URL), and this process. ``FREQCACHE_GATE`` is a file: while
+the test holds its lock, no shard of a later number than ``FREQCACHE_PASS`` is made. ``FREQCACHE_RELEASE`` is a version
+to pretend.
 """
 
 from __future__ import annotations
