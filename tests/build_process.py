@@ -54,7 +54,7 @@ def everything(out: Path) -> dict[str, str]:
     return {str(path.relative_to(out.parent)): _describe(path) for path in sorted(found)}
 
 
-def command(source: Path, out: Path, *options: str, size: int | None, workers: int | None) -> list[str]:
+def command(source: Path, out: Path | str, *options: str, size: int | None, workers: int | None) -> list[str]:
     """Return the command of a build with small shards."""
     fixed = [] if size is None else ["--size", str(size)]
     local = [] if workers is None else ["--workers", str(workers)]

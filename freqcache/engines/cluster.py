@@ -146,8 +146,8 @@ _NOT_CONNECTED: Any = _NotConnected()
 def _connect(scheduler: str, timeout: float) -> Any:
     """Return a client of a scheduler, by its address or its file."""
     try:
-        from distributed import Client
-        from distributed.comm import get_address_host_port
+        import distributed
+        from distributed.comm.addressing import get_address_host_port
     except ImportError as error:
         msg = "building on Dask needs the package distributed: pip install 'freqcache[dask]'"
         raise BuildError(msg) from error
@@ -157,8 +157,9 @@ def _connect(scheduler: str, timeout: float) -> Any:
     except (OSError, ValueError, LookupError, TypeError) as error:
         msg = f"{scheduler}: neither the address of a Dask scheduler, as tcp://10.0.0.1:8786, nor its file: {error}"
         raise BuildError(msg) from error
+    client: Any = distributed.Client  # whose package is typed in parts
     try:
-        return Client(address, timeout=timeout, set_as_default=False)
+        return client(address, timeout=timeout, set_as_default=False)
     except (OSError, ValueError) as error:
         msg = f"{scheduler}: no Dask scheduler can be reached there: {error}"
         raise BuildError(msg) from error

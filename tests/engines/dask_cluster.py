@@ -135,6 +135,11 @@ class Cluster:
         self.client.wait_for_workers(there, timeout=TIMEOUT)
         return [process.pid for process in started]
 
+    def tell_workers(self, environment: dict[str, str]) -> None:
+        """Set variables in the environment of the workers that are there and of those to come."""
+        self._environment |= environment
+        self.client.run(exec, f"import os; os.environ.update({environment!r})")
+
     def kill(self, pid: int) -> None:
         """Kill a worker and wait for its end."""
         self.workers[pid].send_signal(signal.SIGKILL)

@@ -1,8 +1,9 @@
 """Loaded into Dask's workers (``dask worker --preload``): tells a test what becomes of shards, and holds some up.
 
 The environment says how. ``FREQCACHE_EVENTS`` is a named pipe for one line for each event: ``begun SPLIT SHARD``,
-``ended SPLIT SHARD HOW`` or ``placed FILE``, and this process. ``FREQCACHE_GATE`` is a file: while the test holds its
-lock, no shard of a later number than ``FREQCACHE_PASS`` is made. ``FREQCACHE_RELEASE`` is a version to pretend.
+``ended SPLIT SHARD HOW`` or ``placed FILE`` (a path or a URL), and this process. ``FREQCACHE_GATE`` is a file: while
+the test holds its lock, no shard of a later number than ``FREQCACHE_PASS`` is made. ``FREQCACHE_RELEASE`` is a version
+to pretend.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 import freqcache
 from freqcache.building import shard as shard_module
 from freqcache.building.files import FileSource
-from freqcache.store.shards import ShardWriter
+from freqcache.store.remote_targets import _RemoteFile
+from freqcache.store.targets import _LocalFile
 
 
 def tell(*words: object) -> None:
@@ -29,7 +31,8 @@ def install() -> None:
     """Wrap what makes shards in this process; Dask loads this file more than once."""
     if shard_module.build_shard.__name__ == "telling":
         return
-    build_shard, contents, place = shard_module.build_shard, FileSource.contents, ShardWriter.place
+    build_shard, contents = shard_module.build_shard, FileSource.contents
+    place, send = _LocalFile.place, _RemoteFile.place
 
     def telling(task: Any) -> int:
         try:
@@ -47,13 +50,17 @@ def install() -> None:
                 fcntl.flock(gate, fcntl.LOCK_SH)
         yield from contents(self, task)
 
-    def placing(self: ShardWriter) -> None:
+    def placing(self: _LocalFile) -> None:
         place(self)
         tell("placed", self._path)
 
+    def sending(self: _RemoteFile) -> None:
+        send(self)
+        tell("placed", f"{self._target}/{self._key}")
+
     shard_module.build_shard = telling
     FileSource.contents = held
-    ShardWriter.place = placing
+    _LocalFile.place, _RemoteFile.place = placing, sending
 
 
 if "FREQCACHE_EVENTS" in os.environ:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import fsspec
 import pytest
 from build_process import TIMEOUT, among_own_mounts, command, everything
+from remote.proxy import Proxy
+from remote.server import BUCKET, puts_of_shards
 
 import freqcache
 from freqcache.building import run as run_module
@@ -44,7 +48,7 @@ def _begin_anew(cluster: Cluster) -> Iterator[None]:
 
 
 @contextmanager
-def building(photos: Path, out: Path, cluster: Cluster) -> Iterator[subprocess.Popen[str]]:
+def building(photos: Path, out: Path | str, cluster: Cluster) -> Iterator[subprocess.Popen[str]]:
     """Start a build as a command, in a session of its own."""
     process = subprocess.Popen(
         [*command(photos, out, size=None, workers=None), "--engine", "dask", "--scheduler", cluster.address],
@@ -233,26 +237,45 @@ def test_a_worker_that_does_not_share_a_folder_is_named(
     assert len(shown.splitlines()) == 1
 
 
-def test_a_scheduler_that_dies_ends_the_build(
-    photos: Path, whole: dict[str, str], out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_scheduler_that_dies_ends_the_build(photos: Path, whole: dict[str, str], out: Path, tmp_path: Path) -> None:
     with Cluster(tmp_path, passing=PASSING) as short:
         short.start_workers(1)
         short.gate.close()
-
-        def kill() -> None:
+        with building(photos, out, short) as process:
             held(short, 1)
             short.kill_scheduler()
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        assert build(photos, out, short) == 1
-        killer.join()
-    shown = capsys.readouterr().err
+            _, shown = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 1, shown
     assert "the connection to the Dask scheduler is lost; the same command goes on from here" in shown
     assert len(shown.splitlines()) == 1
     assert main(["build", str(photos), str(out), "-q", "--workers", "1"]) == 0
     assert everything(out) == whole
+
+
+def test_at_object_storage_too_what_is_finished_is_not_sent_again(
+    photos: Path, whole: dict[str, str], cluster: Cluster, s3: Proxy
+) -> None:
+    """The client is killed while its workers are in the middle of shards, which count when they are finished."""
+    cluster.tell_workers({name: value for name, value in os.environ.items() if name.startswith("AWS_")})
+    out = f"s3://{BUCKET}/dask/out.zarr"
+    s3.traffic.clear()
+    cluster.gate.close()
+    with building(photos, out, cluster):
+        held(cluster, 3)
+    before = puts_of_shards(s3)
+    assert before
+    cluster.gate.open()
+    assert set(wait_for_ends(cluster).values()) == {"well"}
+    report = freqcache.build(photos, out, engine=freqcache.engines.DaskEngine(cluster.address), quiet=True)
+    assert report.n_resumed >= 4
+    system = fsspec.filesystem("s3", use_listings_cache=False)
+    found = {
+        path.removeprefix(f"{BUCKET}/dask/"): data for path, data in system.cat(system.find(f"{BUCKET}/dask")).items()
+    }
+    expected = {name: digest for name, digest in whole.items() if digest != "folder"}
+    assert {name: hashlib.sha256(data).hexdigest() for name, data in found.items()} == expected
+    assert set(puts_of_shards(s3).values()) == {1}
+    assert len(cluster.events.of("placed")) == len({path for path, _ in cluster.events.of("placed")}) > 10
 
 
 def test_no_module_of_dask_is_needed_before_it_connects() -> None:

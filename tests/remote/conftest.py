@@ -1,8 +1,7 @@
-"""A real S3 server on loopback, behind a proxy that counts and fails, and stores in it."""
+"""Stores in the S3 server, and the same on this machine."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,32 +9,9 @@ from typing import Any
 import pytest
 from photographs import write_tree
 from remote.proxy import Proxy
+from remote.server import BUCKET
 
 import freqcache
-
-BUCKET = "bucket"
-
-
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """The proxy; credentials and endpoint go through the environment, as a user's would."""
-    server_module = pytest.importorskip("moto.server")
-    pytest.importorskip("s3fs")
-    import s3fs
-
-    server = server_module.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request, which pytest would keep
-    with pytest.MonkeyPatch.context() as patch, Proxy(server.get_host_and_port()[1]) as proxy:
-        patch.setenv("AWS_ACCESS_KEY_ID", "someone")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        patch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        patch.setenv("AWS_MAX_ATTEMPTS", "1")  # botocore's own waits are long; s3fs tries again as well
-        s3fs.S3FileSystem().mkdir(BUCKET)
-        yield proxy
-        s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,12 +11,14 @@ from typing import Any, BinaryIO
 import fsspec
 import pytest
 from photographs import write_tree
-from remote.conftest import BUCKET
 from remote.proxy import Proxy
+from remote.server import BUCKET, puts_of_shards
 
 import freqcache
 from freqcache.building import making, run
+from freqcache.building.files import FileSource
 from freqcache.building.placing import target_of
+from freqcache.building.shard import ShardTask, SlotContent, build_shard
 from freqcache.errors import BuildError, NoSamplesError
 from freqcache.remote import retrying
 from freqcache.rewriting import repack
@@ -129,8 +130,27 @@ def test_what_was_finished_is_not_written_again(
     report = freqcache.build(photos, there, workers=1, quiet=True)
     assert report.n_resumed == 1
     assert url_files(there) == local_files(here)
-    puts = Counter(path.partition("?")[0] for method, path, _ in s3.traffic.requests if method == "PUT")
-    assert {path: n for path, n in puts.items() if "/c/" in path and n > 1} == {}
+    assert set(puts_of_shards(s3).values()) == {1}
+
+
+def test_a_shard_that_another_has_finished_meanwhile_is_not_sent_again(
+    photos: Path, here: Path, there: str, s3: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker of a killed client is slower by a little: it looks again before it sends."""
+    contents, begun = FileSource.contents, set()
+
+    def overtaken(self: FileSource, task: ShardTask) -> Iterator[SlotContent]:
+        if task.record not in begun:
+            begun.add(task.record)
+            build_shard(task)
+        yield from contents(self, task)
+
+    monkeypatch.setattr(FileSource, "contents", overtaken)
+    s3.traffic.clear()
+    freqcache.build(photos, there, workers=1, quiet=True)
+    assert len(begun) > 1
+    assert url_files(there) == local_files(here)
+    assert set(puts_of_shards(s3).values()) == {1}
 
 
 def test_a_server_that_goes_on_failing_ends_the_build(

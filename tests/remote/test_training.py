@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from remote.conftest import BUCKET
 from remote.proxy import Proxy
+from remote.server import BUCKET
 from remote.test_reading import _no_waiting, once
 
 from freqcache_cli.main import cli, main

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from remote.conftest import BUCKET
 from remote.proxy import Proxy
+from remote.server import BUCKET
 
 import freqcache
 from freqcache.building import plan
