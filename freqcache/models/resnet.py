@@ -15,10 +15,14 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 STRIDES: Final[Mapping[str, tuple[int, int, int, int]]] = {"iso": (1, 2, 2, 2), "paper": (1, 1, 2, 2)}
 """Stride of each stage. ``iso`` costs about what the RGB network on 4 times the grid's side in pixels costs;
 ``paper``, the DCTNet release, keeps the full grid through ``layer2`` at about three times that."""
+
+ONEDNN_BLOCK: Final = 16
+"""Channels that oneDNN's float32 convolutions take at once with AVX-512; 8 with AVX2."""
 
 
 class BasicBlock(nn.Module):
@@ -69,11 +73,28 @@ class Bottleneck(nn.Module):
         return torch.relu_(out + shortcut)
 
 
+class SubsampledConv2d(nn.Conv2d):
+    """A 1x1 convolution of a stride above 1 as subsampling, then the same convolution of stride 1: the same numbers.
+
+    For inputs of fewer than :data:`ONEDNN_BLOCK` channels. oneDNN, which computes torch's convolutions on CPUs, writes
+    past its workspace in the weight gradient of the strided one where these are float32 in channels-last memory, and
+    the process dies (oneDNN issue 6035, open; seen with oneDNN 3.12 of torch 2.13). Parameters and their names are
+    those of :class:`torch.nn.Conv2d`.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that torch gives it
+        """Map (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride))."""
+        # Pooling of single pixels, because the gradient of a slice is not in channels-last memory.
+        kept = functional.avg_pool2d(input, 1, self.stride)
+        return functional.conv2d(kept, self.weight, self.bias)
+
+
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
     """Return the projection of the shortcut, or None where shapes already agree (torchvision's rule)."""
     if stride == 1 and in_channels == out_channels:
         return None
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+    convolution = SubsampledConv2d if stride > 1 and in_channels < ONEDNN_BLOCK else nn.Conv2d
+    return nn.Sequential(convolution(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
 
 
 class ResNet(nn.Module):
