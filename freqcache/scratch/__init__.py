@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from freqcache.scratch.columns import Column
+from freqcache.scratch.folders import temporary_folder
 from freqcache.scratch.made import MadeSequence
 from freqcache.scratch.pieces import Scratch
 from freqcache.scratch.rows import CHUNK_ROWS, Chunk, RowTable, regrouped
@@ -20,4 +21,5 @@ __all__ = [
     "keys_of",
     "regrouped",
     "sorted_rows",
+    "temporary_folder",
 ]
