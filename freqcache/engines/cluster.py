@@ -147,7 +147,7 @@ def _connect(scheduler: str, timeout: float) -> Any:
     """Return a client of a scheduler, by its address or its file."""
     try:
         from distributed import Client
-        from distributed.comm.addressing import get_address_host_port
+        from distributed.comm import get_address_host_port
     except ImportError as error:
         msg = "building on Dask needs the package distributed: pip install 'freqcache[dask]'"
         raise BuildError(msg) from error
@@ -157,9 +157,8 @@ def _connect(scheduler: str, timeout: float) -> Any:
     except (OSError, ValueError, LookupError, TypeError) as error:
         msg = f"{scheduler}: neither the address of a Dask scheduler, as tcp://10.0.0.1:8786, nor its file: {error}"
         raise BuildError(msg) from error
-    connect: Any = Client  # which has no types
     try:
-        return connect(address, timeout=timeout, set_as_default=False)
+        return Client(address, timeout=timeout, set_as_default=False)
     except (OSError, ValueError) as error:
         msg = f"{scheduler}: no Dask scheduler can be reached there: {error}"
         raise BuildError(msg) from error
@@ -168,13 +167,16 @@ def _connect(scheduler: str, timeout: float) -> Any:
 @contextmanager
 def _silent() -> Iterator[None]:
     """Keep Dask's client from speaking on standard error: what it would say comes as exceptions."""
-    names = ("distributed", "distributed.client", "distributed.core", "distributed.comm")
-    loggers = [logging.getLogger(name) for name in names]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    logger = logging.getLogger("distributed")
+    names = [
+        logger,
+        *(logging.getLogger(name) for name in ("distributed.client", "distributed.core", "distributed.comm")),
+    ]
+    before = [one.level for one in names]
+    for one in names:
+        one.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+        for one, level in zip(names, before, strict=True):
+            one.setLevel(level)

@@ -28,7 +28,7 @@ from freqcache.planning.report import OptionPlan, Plan, nearest_folder
 from freqcache.planning.sampling import Float, Population, Sample, draw, sampled_tree
 from freqcache.planning.scaling import Scaling, measure_scaling
 from freqcache.progress import progress
-from freqcache.scratch import temporary_folder
+from freqcache.scratch import scratch_folder
 from freqcache.sources import SourceFile, SourceTree, list_source
 from freqcache.sources.ahead import ManyReader, read_ahead
 from freqcache.sources.spool import Spool, spooled
@@ -114,7 +114,7 @@ def plan(
     population = Population.of(files)
     options = tuple(options) or default_options()
     try:
-        with temporary_folder(temporary) as folder, Spool(folder / "sample") as spool:
+        with scratch_folder(temporary) as folder, Spool(folder / "sample") as spool:
             drawn = _draw(population, files, tree, options[0], sample, seed)
             chosen = [files[i] for i in drawn.numbers]
             cold = _cold_seconds(tree, chosen)

@@ -12,7 +12,7 @@ from freqcache.errors import BuildError
 
 
 @contextmanager
-def temporary_folder(inside: str | Path | None = None) -> Iterator[Path]:
+def scratch_folder(inside: str | Path | None = None) -> Iterator[Path]:
     """Yield a new folder, which goes with everything in it.
 
     Parameters

@@ -19,7 +19,7 @@ from typing import BinaryIO, Final, Self
 from freqcache.errors import BuildError, SourceError
 from freqcache.locking import lock_file
 from freqcache.progress import progress
-from freqcache.scratch import temporary_folder
+from freqcache.scratch import scratch_folder
 from freqcache.sources.file import SourceFile
 from freqcache.sources.files import RangeReader
 from freqcache.sources.table import FileTable
@@ -119,7 +119,7 @@ def temporary_spool() -> Iterator[Spool]:
     BuildError
         If there is no place for one.
     """
-    with temporary_folder() as folder, Spool(folder / "source") as spool:
+    with scratch_folder() as folder, Spool(folder / "source") as spool:
         yield spool
 
 

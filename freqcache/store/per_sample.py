@@ -43,7 +43,7 @@ class PerSample:
     metadata : SplitMetadata
         The split's attributes.
     confirm : callable, optional
-        Raises if another store stands here by now: see :class:`freqcache.store.rows.RowCache`.
+        Raises if another store stands here by now. Called after values were fetched and before they are used.
     """
 
     _SLOT_ARRAYS: ClassVar[dict[str, ArrayLayout]] = {}

@@ -97,7 +97,7 @@ def test_an_interruption_leaves_nothing(
     assert left(tmp_path) == []
 
 
-def test_without_a_temporary_folder_it_is_said(
+def test_without_a_scratch_folder_it_is_said(
     made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(**_: object) -> str:
