@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from freqcache.store.arrays import chunk_key
 from freqcache.store.codecs import ChunkCodec
 from freqcache.store.targets import Target
 from freqcache_formats.canonical import METADATA_DIGEST, ROOT_DOCUMENT, metadata_digest
@@ -164,8 +165,7 @@ def write_blocks(
         left -= len(block)
         part = np.zeros(chunk, dtype=dtype)
         part[: len(block)] = block
-        key = "/".join(map(str, ("c", number, *([0] * (len(chunk) - 1)))))
-        folder.write(key, codec.encode(part), lasting=False)
+        folder.write(chunk_key(number, len(chunk)), codec.encode(part), lasting=False)
     if left:
         msg = f"{left} rows are missing"
         raise ValueError(msg)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -104,7 +103,7 @@ def export_jpegs(
             Pool(workers) as pool,
             progress(total, "exporting", quiet=quiet) as bar,
         ):
-            for name, found in pool.run(write_group_files, _Tasks(opened, chosen, options)):
+            for name, found in pool.run(write_group_files, _tasks(opened, chosen, options)):
                 tally.add(name, found)
                 bar.update(len(found))
     except WorkerDiedError as error:
@@ -170,30 +169,15 @@ def _clear(work: Path) -> None:
         partial.unlink()
 
 
-class _Tasks(Sequence[GroupTask]):
-    """The tasks of an export, each made when it is asked for: only then its samples have names in memory."""
-
-    def __init__(self, store: Store, chosen: dict[str, npt.NDArray[np.intp]], options: WriteOptions) -> None:
-        self._options = options
-        self._names = {name: FileNames(store[name]) for name in chosen}
-        self._parts: list[tuple[str, npt.NDArray[np.intp]]] = []
-        for name, slots in chosen.items():
-            cuts = np.flatnonzero(np.diff(store[name].row_groups[slots])) + 1
-            self._parts += [(name, part) for part in np.split(slots, cuts)]
-
-    def __len__(self) -> int:
-        return len(self._parts)
-
-    @overload
-    def __getitem__(self, index: int) -> GroupTask: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[GroupTask]: ...
-    def __getitem__(self, index: int | slice) -> GroupTask | Sequence[GroupTask]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        name, slots = self._parts[index]
-        names = tuple(self._names[name].of(slot) for slot in slots.tolist())
-        return GroupTask(options=self._options, split=name, slots=slots, names=names)
+def _tasks(store: Store, chosen: dict[str, npt.NDArray[np.intp]], options: WriteOptions) -> Iterator[GroupTask]:
+    """Yield the tasks of an export: only then their samples have names in memory."""
+    for name, slots in chosen.items():
+        split = store[name]
+        names = FileNames(split)
+        groups = split.row_groups[slots]
+        for part in np.split(slots, np.flatnonzero(np.diff(groups)) + 1):
+            of_part = tuple(map(names.of, part.tolist()))
+            yield GroupTask(options=options, split=name, slots=part, names=of_part)
 
 
 class _Tally:

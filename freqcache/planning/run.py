@@ -7,7 +7,6 @@ The small stores lie in a temporary folder that is removed however the plan ends
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +28,11 @@ from freqcache.planning.report import OptionPlan, Plan, nearest_folder
 from freqcache.planning.sampling import Float, Population, Sample, draw, sampled_tree
 from freqcache.planning.scaling import Scaling, measure_scaling
 from freqcache.progress import progress
+<<<<<<< HEAD
 from freqcache.scratch import temporary_folder
+=======
+from freqcache.scratch import scratch_folder
+>>>>>>> h-tidy
 from freqcache.sources import SourceFile, SourceTree, list_source
 from freqcache.sources.ahead import ManyReader, read_ahead
 from freqcache.sources.spool import Spool, spooled
@@ -114,34 +117,30 @@ def plan(
     files = tree.files
     population = Population.of(files)
     options = tuple(options) or default_options()
-    folder = _temporary_folder(temporary)
-    spool = Spool(folder / "sample")
     try:
-        drawn = _draw(population, files, tree, options[0], sample, seed)
-        chosen = [files[i] for i in drawn.numbers]
-        cold = _cold_seconds(tree, chosen)
-        small = sampled_tree(tree, chosen)
-        # A build copies such a source first, or reads it ahead.
-        if small.sequential or isinstance(small.reader, ManyReader):
-            small = spooled(small, spool, quiet=True)
-        costs = Costs(
-            listing_seconds=listing,
-            cold_seconds=cold,
-            splits=[len(entries) for entries in tree.splits.values()],
-        )
-        free = None if out is None else shutil.disk_usage(nearest_folder(out)).free
-        planned, first, scaling = _measure_all(
-            small, folder, options, workers, Estimator(population, drawn), costs, masks, free, quiet
-        )
+        with scratch_folder(temporary) as folder, Spool(folder / "sample") as spool:
+            drawn = _draw(population, files, tree, options[0], sample, seed)
+            chosen = [files[i] for i in drawn.numbers]
+            cold = _cold_seconds(tree, chosen)
+            small = sampled_tree(tree, chosen)
+            # A build copies such a source first, or reads it ahead.
+            if small.sequential or isinstance(small.reader, ManyReader):
+                small = spooled(small, spool, quiet=True)
+            costs = Costs(
+                listing_seconds=listing,
+                cold_seconds=cold,
+                splits=[len(entries) for entries in tree.splits.values()],
+            )
+            free = None if out is None else shutil.disk_usage(nearest_folder(out)).free
+            planned, first, scaling = _measure_all(
+                small, folder, options, workers, Estimator(population, drawn), costs, masks, free, quiet
+            )
     except WorkerDiedError as error:
         msg = f"{source}: a worker process died (killed, or out of memory) while it built a sample"
         raise BuildError(msg) from error
     except OSError as error:
         msg = f"{folder}: {error.strerror or error}"
         raise BuildError(msg) from error
-    finally:
-        spool.close()
-        shutil.rmtree(folder, ignore_errors=True)
     return Plan(
         source=str(source),
         files=len(files),
@@ -163,6 +162,7 @@ def plan(
     )
 
 
+<<<<<<< HEAD
 def _temporary_folder(temporary: str | Path | None) -> Path:
     folder = temporary_folder() if temporary is None else temporary
     try:
@@ -172,6 +172,8 @@ def _temporary_folder(temporary: str | Path | None) -> Path:
         raise BuildError(msg) from error
 
 
+=======
+>>>>>>> h-tidy
 def _draw(
     population: Population,
     files: Sequence[SourceFile],

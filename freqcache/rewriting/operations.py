@@ -16,7 +16,7 @@ from freqcache.building.slots import Slot
 from freqcache.errors import BuildError, StoreError
 from freqcache.rewriting.inputs import Input, StoredSample, differences
 from freqcache.rewriting.report import RewriteReport
-from freqcache.rewriting.run import Rewrite, in_order, run_rewrite
+from freqcache.rewriting.run import Rewrite, run_rewrite, splits_in_order
 from freqcache.rewriting.selection import Selection
 from freqcache_formats.mask import ChannelMask
 
@@ -186,7 +186,7 @@ def merge(
         classes = tuple(sorted({name for source in inputs for name in source.store.classes}))
     slots: dict[str, list[Slot]] = {}
     duplicates = 0
-    for split in in_order({name for source in inputs for name in source.store.splits}):
+    for split in splits_in_order({name for source in inputs for name in source.store.splits}):
         samples = _joined(inputs, split, classes)
         duplicates += _duplicates(inputs, split, samples, allow_duplicates)
         if samples:

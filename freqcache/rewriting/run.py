@@ -192,6 +192,6 @@ def _report(
     )
 
 
-def in_order(names: set[str]) -> list[str]:
+def splits_in_order(names: set[str]) -> list[str]:
     """Return names of splits in the order in which builds have them, others after them by name."""
     return [*(name for name in SPLITS if name in names), *sorted(names - set(SPLITS))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from freqcache.scratch.columns import Column
+from freqcache.scratch.folders import scratch_folder
 from freqcache.scratch.made import MadeSequence
 from freqcache.scratch.pieces import Scratch
 from freqcache.scratch.place import temporary_folder
@@ -20,6 +21,7 @@ __all__ = [
     "Scratch",
     "keys_of",
     "regrouped",
+    "scratch_folder",
     "sorted_rows",
     "temporary_folder",
 ]

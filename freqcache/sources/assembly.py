@@ -7,7 +7,7 @@ with a label, and splits come in order.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -55,15 +55,6 @@ class Listing:
         self._tables: dict[str, FileTable] = {}
         self._numbers: dict[str, int] = {}
 
-    @classmethod
-    def of(cls, entries: Mapping[str, Iterable[Entry]]) -> Listing:
-        """Return a listing of entries by split."""
-        listing = cls()
-        for split, listed in entries.items():
-            for entry in listed:
-                listing.add(split, entry)
-        return listing
-
     @property
     def splits(self) -> Sequence[str]:
         """Splits that have an entry, in the order in which they came."""
@@ -99,7 +90,7 @@ class Listing:
 def assemble(
     root: Path | RemotePath,
     reader: SourceReader,
-    entries: Listing | Mapping[str, Iterable[Entry]],
+    listing: Listing,
     *,
     classes: Sequence[str] | None = None,
     ignored: int = 0,
@@ -112,8 +103,8 @@ def assemble(
     ----------
     root, reader, ignored, identity, sequential
         As in :class:`SourceTree`.
-    entries : Listing or dict of str to iterable of Entry
-        Of each split, in order.
+    listing : Listing
+        What was listed.
     classes : sequence of str, optional
         The names by label, where the source says them. Otherwise they are those of the entries, in
         :func:`class_order`.
@@ -123,7 +114,6 @@ def assemble(
     BuildError
         If there is no entry, or the name of a class cannot be stored.
     """
-    listing = entries if isinstance(entries, Listing) else Listing.of(entries)
     if not listing.splits:
         msg = f"{root}: no images in it" + (f" ({ignored} files are none)" if ignored else "")
         raise BuildError(msg)

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Final
 
 from freqcache.errors import BuildError
+from freqcache.remote.paths import RemotePath
 from freqcache.sources.assembly import Entry, Listing
 from freqcache.sources.file import SourceFile
 from freqcache.sources.files import read_file
 from freqcache.sources.names import check_class_names
-from freqcache.sources.tree import SPLIT_NAMES, SPLITS, UNSPLIT, SourceTree
+from freqcache.sources.tree import SPLIT_NAMES, SPLITS, UNSPLIT, SourceReader, SourceTree
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"}
@@ -89,15 +90,28 @@ def _list(root: Path, scratch: Path | None) -> SourceTree:
                     listing.add(split, Entry(path, folder.name, *_described(place)))
                 else:
                     ignored += 1
+    for split, base in bases.items():
+        check_class_names((f.name for f in class_folders[split] if f.name in listing.names), str(base))
+    return tree_of_classes(root, FolderReader(root=root), listing, folders, ignored)
+
+
+def tree_of_classes(
+    root: Path | RemotePath, reader: SourceReader, listing: Listing, folders: Sequence[str], ignored: int
+) -> SourceTree:
+    """Return the tree of the images that were listed in class folders, of all their names, sorted.
+
+    Raises
+    ------
+    BuildError
+        If there is no image.
+    """
     if not listing.splits:
         msg = f"{root}: no images in its {len(folders)} class folders ({ignored} other files)"
         raise BuildError(msg)
-    for split, base in bases.items():
-        check_class_names((f.name for f in class_folders[split] if f.name in listing.names), str(base))
     classes = sorted(listing.names)
     return SourceTree(
         root=root,
-        reader=FolderReader(root=root),
+        reader=reader,
         classes=tuple(classes),
         splits=listing.finish(classes),
         ignored=ignored,

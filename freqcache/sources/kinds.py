@@ -14,7 +14,17 @@ from freqcache.sources.containers import containers_of, expand, files_of_folder,
 from freqcache.sources.folder import IMAGE_SUFFIXES, list_folder, subfolders
 from freqcache.sources.manifest import DELIMITERS, list_manifest
 from freqcache.sources.remote_kinds import list_remote
-from freqcache.sources.suffixes import ACCEPTED, HUB_FOLDER, INSTEAD, LISTS, PARQUET, TARS, refusal
+from freqcache.sources.suffixes import (
+    ACCEPTED,
+    HUB_FOLDER,
+    INSTEAD,
+    LISTS,
+    PARQUET,
+    TARS,
+    only_suffix,
+    refusal,
+    suffix_of_pattern,
+)
 from freqcache.sources.tree import SourceTree
 
 
@@ -86,10 +96,7 @@ def _list_folder(path: Path, scratch: Path | None) -> SourceTree:
     with_files = [suffix for suffix, files in found.items() if files]
     if not with_files or not _has_only(path, [file for files in found.values() for file in files]):
         return list_folder(path, scratch)
-    if len(with_files) > 1:
-        msg = f"{path}: holds both {' and '.join(with_files)} files; give those of one kind, in a folder of their own"
-        raise BuildError(msg)
-    (suffix,) = with_files
+    suffix = only_suffix(path, with_files)
     return LISTS[suffix](containers_of(path, found[suffix], path), scratch)
 
 
@@ -105,14 +112,10 @@ def _has_images(folder: Path) -> bool:
 
 def _list_pattern(pattern: str, scratch: Path | None) -> SourceTree:
     names = expand(pattern)
-    suffixes = {Path(name).suffix.lower() for name in names}
-    if len(suffixes) > 1 or not suffixes <= set(LISTS):
-        msg = f"{pattern}: a pattern stands for .tar files or for .parquet files"
-        raise BuildError(msg)
+    suffix = suffix_of_pattern(pattern, names)
     missing = [name for name in names if not Path(name).is_file()]
     if missing:
         msg = f"{pattern}: {len(missing)} of its {len(names)} files are missing; the first: {missing[0]}"
         raise BuildError(msg)
-    (suffix,) = suffixes
     files = containers_of(Path(pattern), [Path(name) for name in names], root_of_pattern(pattern))
     return LISTS[suffix](files, scratch)

@@ -15,7 +15,7 @@ from freqcache.errors import BuildError
 from freqcache.remote.listing import Found
 from freqcache.remote.paths import RemotePath
 from freqcache.sources.assembly import Entry, Listing
-from freqcache.sources.folder import IMAGE_SUFFIXES, split_bases
+from freqcache.sources.folder import IMAGE_SUFFIXES, split_bases, tree_of_classes
 from freqcache.sources.remote_reading import RemoteReader
 from freqcache.sources.tree import SourceTree
 
@@ -80,18 +80,7 @@ def list_remote_folder(listing: Contents, scratch: Path | None = None) -> Source
         ignored += others
         for file in found:
             images.add(split, Entry(f"{inside}/{file.name}", folder, file.size, file.version))
-    if not images.splits:
-        msg = f"{root}: no images in its {len(folders)} class folders ({ignored} other files)"
-        raise BuildError(msg)
-    classes = sorted(images.names)
-    return SourceTree(
-        root=root,
-        reader=RemoteReader(root=root),
-        classes=tuple(classes),
-        splits=images.finish(classes),
-        ignored=ignored,
-        empty_folders=tuple(name for name in folders if name not in set(classes)),
-    )
+    return tree_of_classes(root, RemoteReader(root=root), images, folders, ignored)
 
 
 def _images(folder: RemotePath) -> tuple[list[Found], int]:

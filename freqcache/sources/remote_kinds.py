@@ -19,7 +19,16 @@ from freqcache.sources.containers import described, expand, is_pattern
 from freqcache.sources.folder import IMAGE_SUFFIXES
 from freqcache.sources.manifest import DELIMITERS, list_manifest
 from freqcache.sources.remote_folder import Contents, list_remote_folder
-from freqcache.sources.suffixes import HUB_FOLDER, INSTEAD, LISTS, PARQUET, TARS, refusal
+from freqcache.sources.suffixes import (
+    HUB_FOLDER,
+    INSTEAD,
+    LISTS,
+    PARQUET,
+    TARS,
+    only_suffix,
+    refusal,
+    suffix_of_pattern,
+)
 from freqcache.sources.tree import SPLIT_NAMES, SourceTree
 
 _SAVED: Final = ("dataset_dict.json", "state.json")
@@ -72,7 +81,7 @@ def _list_file(source: RemotePath, stat: Stat, scratch: Path | None) -> SourceTr
     if suffix in DELIMITERS:
         return list_manifest(source, scratch=scratch)
     if suffix in LISTS:
-        return _list_containers(source, source.parent, [(source.name, stat)], scratch)
+        return _list_containers(source, source.parent, [(source.name, stat)], suffix, scratch)
     raise refusal(source)
 
 
@@ -90,10 +99,8 @@ def _list_folder(folder: RemotePath, scratch: Path | None) -> SourceTree:
     with_files = [suffix for suffix, files in found.items() if files]
     if not with_files or not _has_only(listing, [name for files in found.values() for name, _ in files]):
         return list_remote_folder(listing, scratch)
-    if len(with_files) > 1:
-        msg = f"{folder}: holds both {' and '.join(with_files)} files; give those of one kind, in a folder of their own"
-        raise BuildError(msg)
-    return _list_containers(folder, folder, found[with_files[0]], scratch)
+    suffix = only_suffix(folder, with_files)
+    return _list_containers(folder, folder, found[suffix], suffix, scratch)
 
 
 def _files_of(listing: Contents, suffix: str, inside: tuple[str, ...]) -> list[tuple[str, Stat]]:
@@ -121,10 +128,7 @@ def _has_only(listing: Contents, files: list[str]) -> bool:
 
 def _list_pattern(source: RemotePath, scratch: Path | None) -> SourceTree:
     names = expand(source.url)
-    suffixes = {Path(name).suffix.lower() for name in names}
-    if len(suffixes) > 1 or not suffixes <= set(LISTS):
-        msg = f"{source}: a pattern stands for .tar files or for .parquet files"
-        raise BuildError(msg)
+    suffix = suffix_of_pattern(source, names)
     root = replace(source, url=source.url[: source.url.index("{")].rpartition("/")[0])
     paths = [replace(source, url=name) for name in names]
     stats = list(ahead(RemotePath.stat, paths, CONNECTIONS))
@@ -133,15 +137,14 @@ def _list_pattern(source: RemotePath, scratch: Path | None) -> SourceTree:
         msg = f"{source}: {len(missing)} of its {len(names)} files are missing; the first: {missing[0]}"
         raise BuildError(msg)
     files = [(path.url[len(root.url) + 1 :], stat) for path, stat in zip(paths, stats, strict=True) if stat]
-    return _list_containers(source, root, files, scratch)
+    return _list_containers(source, root, files, suffix, scratch)
 
 
 def _list_containers(
-    source: RemotePath, root: RemotePath, files: list[tuple[str, Stat]], scratch: Path | None
+    source: RemotePath, root: RemotePath, files: list[tuple[str, Stat]], suffix: str, scratch: Path | None
 ) -> SourceTree:
     unknown = next((name for name, stat in files if stat.size < 0), None)
     if unknown is not None:
         msg = f"{root / unknown}: its server does not say how long it is: images could not be read from their places"
         raise BuildError(msg)
-    (suffix,) = {PurePosixPath(name).suffix.lower() for name, _ in files}
     return LISTS[suffix](described(source, root, [(name, stat.size, stat.version) for name, stat in files]), scratch)

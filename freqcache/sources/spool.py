@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import mkdtemp
 from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from freqcache.errors import BuildError, SourceError
 from freqcache.locking import lock_file
 from freqcache.progress import progress
+from freqcache.scratch import scratch_folder
 from freqcache.sources.file import SourceFile
 from freqcache.sources.files import RangeReader
 from freqcache.sources.table import FileTable
@@ -120,16 +119,8 @@ def temporary_spool() -> Iterator[Spool]:
     BuildError
         If there is no place for one.
     """
-    try:
-        folder = mkdtemp(prefix="freqcache-")
-    except OSError as error:
-        msg = f"no temporary folder can be made: {error.strerror or error}; TMPDIR says where"
-        raise BuildError(msg) from error
-    try:
-        with Spool(Path(folder) / "source") as spool:
-            yield spool
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with scratch_folder() as folder, Spool(folder / "source") as spool:
+        yield spool
 
 
 def left_spool(store: Path) -> Path | None:

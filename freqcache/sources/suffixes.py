@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from freqcache.errors import BuildError
@@ -45,3 +46,33 @@ def refusal(path: Path | RemotePath) -> BuildError:
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return BuildError(f"{path}: one image is no source; expected {ACCEPTED}")
     return BuildError(f"{path}: not a source; expected {ACCEPTED}")
+
+
+def suffix_of_pattern(pattern: object, names: Iterable[str]) -> str:
+    """Return the ending of the containers that a pattern stands for.
+
+    Raises
+    ------
+    BuildError
+        If they have several, or none of :data:`LISTS`.
+    """
+    suffixes = {PurePosixPath(name).suffix.lower() for name in names}
+    if len(suffixes) > 1 or not suffixes <= set(LISTS):
+        msg = f"{pattern}: a pattern stands for .tar files or for .parquet files"
+        raise BuildError(msg)
+    return suffixes.pop()
+
+
+def only_suffix(folder: object, found: Iterable[str]) -> str:
+    """Return the ending of the containers in a folder, of which there is at least one.
+
+    Raises
+    ------
+    BuildError
+        If there are several.
+    """
+    suffix, *others = found
+    if others:
+        msg = f"{folder}: holds both {suffix} and {others[0]} files; give those of one kind, in a folder of their own"
+        raise BuildError(msg)
+    return suffix

@@ -52,7 +52,7 @@ class SmallArray:
 
     def chunk_key(self, number: int) -> str:
         """Return the path of a chunk inside the array."""
-        return first_chunk(len(self.shape)).replace("0", str(number), 1)
+        return chunk_key(number, len(self.shape))
 
     def chunk_keys(self) -> list[str]:
         """Return the path of each chunk inside the array."""
@@ -91,9 +91,9 @@ class SmallArray:
         return part[: self.shape[0] - number * self.chunk[0]]
 
 
-def first_chunk(dimensions: int) -> str:
-    """Return the path of the first chunk inside an array of so many dimensions."""
-    return "/".join(["c", *["0"] * dimensions])
+def chunk_key(number: int, dimensions: int) -> str:
+    """Return the path of a chunk inside an array of so many dimensions, which is cut along the first."""
+    return "/".join(["c", str(number), *["0"] * (dimensions - 1)])
 
 
 def read_array(place: Place, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from freqcache.errors import StoreError
-from freqcache.store.arrays import SmallArray, first_chunk, open_array, read_array, read_parts
+from freqcache.store.arrays import SmallArray, chunk_key, open_array, read_array, read_parts
 from freqcache.store.places import Place
 from freqcache.store.rows import RowCache
 from freqcache_formats.layout import SAMPLE_ARRAYS, SPLIT_ARRAYS, ArrayLayout, Origin
@@ -43,7 +43,7 @@ class PerSample:
     metadata : SplitMetadata
         The split's attributes.
     confirm : callable, optional
-        Raises if another store stands here by now: see :class:`freqcache.store.rows.RowCache`.
+        Raises if another store stands here by now. Called after values were fetched and before they are used.
     """
 
     _SLOT_ARRAYS: ClassVar[dict[str, ArrayLayout]] = {}
@@ -213,4 +213,4 @@ class PerSample:
 
     def _first_chunk(self, name: str) -> str:
         """Return the path of an array's first chunk."""
-        return f"{name}/{first_chunk(len(self._layout(name)[0].dimensions))}"
+        return f"{name}/{chunk_key(0, len(self._layout(name)[0].dimensions))}"

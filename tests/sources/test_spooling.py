@@ -13,7 +13,7 @@ from made_sources import write_parquet
 import freqcache
 from freqcache.benchmarking.options import BenchOptions
 from freqcache.benchmarking.reading import measure_reading
-from freqcache.sources import spool
+from freqcache.scratch import folders
 from freqcache.sources.parquet import ParquetReader
 from freqcache.sources.spool import Spool
 from freqcache.verification import verify
@@ -97,13 +97,13 @@ def test_an_interruption_leaves_nothing(
     assert left(tmp_path) == []
 
 
-def test_without_a_temporary_folder_it_is_said(
+def test_without_a_scratch_folder_it_is_said(
     made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(**_: str) -> str:
+    def refuse(**_: object) -> str:
         raise FileNotFoundError(2, "No usable temporary directory found")
 
-    monkeypatch.setattr(spool, "mkdtemp", refuse)
+    monkeypatch.setattr(folders, "mkdtemp", refuse)
     assert main(["verify", str(made / "out.zarr"), "--source", str(made / "source"), "--workers", "1", "-q"]) == 1
     assert "no temporary folder can be made" in capsys.readouterr().err
     assert main(["verify", str(made / "out.zarr"), "--workers", "1", "-q"]) == 0  # which needs none
