@@ -28,11 +28,7 @@ from freqcache.planning.report import OptionPlan, Plan, nearest_folder
 from freqcache.planning.sampling import Float, Population, Sample, draw, sampled_tree
 from freqcache.planning.scaling import Scaling, measure_scaling
 from freqcache.progress import progress
-<<<<<<< HEAD
-from freqcache.scratch import temporary_folder
-=======
 from freqcache.scratch import scratch_folder
->>>>>>> h-tidy
 from freqcache.sources import SourceFile, SourceTree, list_source
 from freqcache.sources.ahead import ManyReader, read_ahead
 from freqcache.sources.spool import Spool, spooled
@@ -162,18 +158,6 @@ def plan(
     )
 
 
-<<<<<<< HEAD
-def _temporary_folder(temporary: str | Path | None) -> Path:
-    folder = temporary_folder() if temporary is None else temporary
-    try:
-        return Path(tempfile.mkdtemp(prefix="freqcache-plan-", dir=folder))
-    except OSError as error:
-        msg = f"{folder}: no temporary folder can be made: {error.strerror}"
-        raise BuildError(msg) from error
-
-
-=======
->>>>>>> h-tidy
 def _draw(
     population: Population,
     files: Sequence[SourceFile],
