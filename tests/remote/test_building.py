@@ -167,6 +167,16 @@ def test_what_stands_there_is_kept_or_replaced(photos: Path, there: str) -> None
     assert not [name for name in url_files(there) if name.startswith("out.zarr/train/y")]
 
 
+@pytest.mark.parametrize(("fault", "words"), [("refuse", "AccessDenied"), ("error", "attempts")])
+def test_a_store_that_cannot_be_read_is_not_called_something_else(
+    photos: Path, there: str, s3: Proxy, fault: str, words: str
+) -> None:
+    freqcache.build(photos, there, workers=1, quiet=True)
+    s3.fault = lambda method, path: fault if (method, path.endswith("out.zarr/zarr.json")) == ("GET", True) else None
+    with pytest.raises(BuildError, match=f"cannot be written: .*{words}"):
+        freqcache.build(photos, there, workers=1, quiet=True, overwrite=True)
+
+
 def test_another_unfinished_build_is_refused(photos: Path, there: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(_: Any) -> int:
         raise KeyboardInterrupt
