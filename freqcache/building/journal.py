@@ -273,6 +273,10 @@ def _is_partial_state(name: str) -> bool:
 def _is_complete(store: Target) -> bool:
     """Whether a complete store, or a complete hot copy, stands there."""
     try:
+        store.read(ROOT_DOCUMENT)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return False  # another error is raised: what may not be read is not therefore something else
+    try:
         read_attributes(store.place)
     except StoreError:
         return False

@@ -86,7 +86,11 @@ def problem_of(sight: Sight) -> str | None:
     """Return what is wrong with what this machine sees, None if nothing is; a worker's task."""
     if words := difference(sight.releases):
         return words
-    if present_fingerprint(sight.store) != sight.fingerprint:
+    try:
+        present = present_fingerprint(sight.store)
+    except OSError as error:  # no credentials, say
+        return f"cannot read the store that is being built in {sight.store}: {error.strerror or error}"
+    if present != sight.fingerprint:
         return f"does not see the store that is being built in {sight.store}: its machine must share that place"
     if not sight.store.writable():
         return f"may not write in {sight.store}"

@@ -19,9 +19,12 @@ from freqcache.building import making, run
 from freqcache.building.files import FileSource
 from freqcache.building.placing import target_of
 from freqcache.building.shard import ShardTask, SlotContent, build_shard
+from freqcache.building.sharing import Sight, problem_of
+from freqcache.engines.releases import releases
 from freqcache.errors import BuildError, NoSamplesError
 from freqcache.remote import retrying
 from freqcache.rewriting import repack
+from freqcache.sources.folder import FolderReader
 from freqcache_cli.main import main
 
 Rule = Callable[[str, str], str | None]
@@ -185,6 +188,29 @@ def test_what_stands_there_is_kept_or_replaced(photos: Path, there: str) -> None
     freqcache.build(photos, there, freqcache.BuildOptions(size=48), workers=1, quiet=True, overwrite=True)
     assert freqcache.open(there).kind == "fixed"
     assert not [name for name in url_files(there) if name.startswith("out.zarr/train/y")]
+
+
+@pytest.mark.parametrize(("fault", "words"), [("refuse", "AccessDenied"), ("error", "attempts")])
+def test_a_store_that_cannot_be_read_is_not_called_something_else(
+    photos: Path, there: str, s3: Proxy, fault: str, words: str
+) -> None:
+    freqcache.build(photos, there, workers=1, quiet=True)
+    s3.fault = lambda method, path: fault if (method, path.endswith("out.zarr/zarr.json")) == ("GET", True) else None
+    with pytest.raises(BuildError, match=f"cannot be written: .*{words}"):
+        freqcache.build(photos, there, workers=1, quiet=True, overwrite=True)
+
+
+def test_a_worker_that_may_not_read_the_store_says_so(there: str, s3: Proxy) -> None:
+    s3.fault = lambda method, path: "refuse"
+    reader = FolderReader(root=Path("photos"))
+    sight = Sight(releases=releases(), store=target_of(there), fingerprint="one", reader=reader, file=None)
+    assert problem_of(sight) == f"cannot read the store that is being built in {there}: AccessDenied"
+
+
+def test_a_hot_copy_is_not_made_at_a_url(photos: Path, in_memory: str, capsys: pytest.CaptureFixture[str]) -> None:
+    freqcache.build(photos, in_memory, quiet=True)
+    assert main(["hot", in_memory, "--channels", "6"]) == 1
+    assert f"{in_memory}: a hot copy can only be made in a store that is a local folder" in capsys.readouterr().err
 
 
 def test_another_unfinished_build_is_refused(photos: Path, there: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from freqcache_cli.names import MASK
@@ -12,7 +10,7 @@ from freqcache_cli.verbosity import verbosity
 
 
 @click.command("hot")
-@click.argument("cache", type=click.Path(path_type=Path), metavar="OUT.zarr")
+@click.argument("cache", metavar="OUT.zarr")
 @click.option(
     "--channels",
     required=True,
@@ -23,7 +21,7 @@ from freqcache_cli.verbosity import verbosity
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Row groups read at a time.")
 @click.option("--overwrite", is_flag=True, help="Replace the hot copy that is there.")
 @verbosity
-def command(cache: Path, *, channels: str, threads: int, overwrite: bool, quiet: bool) -> None:
+def command(cache: str, *, channels: str, threads: int, overwrite: bool, quiet: bool) -> None:
     """Make the hot copy of a cache: the channels of one mask, uncompressed, mapped into memory by readers.
 
     Whatever reads a subset of those channels from the cache then reads them from the copy. A cache has one hot copy. If
