@@ -168,7 +168,7 @@ def _connect(scheduler: str, timeout: float) -> Any:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep Dask's client and its event loop from speaking on standard error: what they would say comes as exceptions."""
+    """Keep Dask's client and its event loop from speaking on standard error: all of it comes as exceptions."""
     with suppress(ImportError):
         import distributed  # noqa: F401  (it sets these levels: first, so that ours are not lost)
     names = [logging.getLogger(name) for name in _SPEAKERS]
