@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -32,6 +32,7 @@ _GOODBYE: Final = 2.0
 _PER_THREAD: Final = 2
 _LEAST: Final = 16
 _LOOK_AGAIN: Final = 5.0
+_SPEAKERS: Final = ("distributed", "distributed.client", "distributed.core", "distributed.comm", "tornado.application")
 
 _log = logging.getLogger("freqcache")
 
@@ -167,12 +168,10 @@ def _connect(scheduler: str, timeout: float) -> Any:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep Dask's client from speaking on standard error: what it would say comes as exceptions."""
-    logger = logging.getLogger("distributed")
-    names = [
-        logger,
-        *(logging.getLogger(name) for name in ("distributed.client", "distributed.core", "distributed.comm")),
-    ]
+    """Keep Dask's client and its event loop from speaking on standard error: all of it comes as exceptions."""
+    with suppress(ImportError):
+        import distributed  # noqa: F401  (it sets these levels: first, so that ours are not lost)
+    names = [logging.getLogger(name) for name in _SPEAKERS]
     before = [one.level for one in names]
     for one in names:
         one.setLevel(logging.CRITICAL)

@@ -218,23 +218,27 @@ def test_a_worker_of_another_release_is_named(
     cluster.kill(pid)
 
 
-@pytest.mark.parametrize("hidden", ["store", "source"])
 def test_a_worker_that_does_not_share_a_folder_is_named(
-    photos: Path, out: Path, cluster: Cluster, hidden: str, capsys: pytest.CaptureFixture[str]
+    photos: Path, out: Path, cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """It sees neither the source nor one of the folders for stores."""
     own_mounts = among_own_mounts()
     if own_mounts is None:
         pytest.skip("nothing can be mounted here")
-    folder = out.parent if hidden == "store" else photos
-    script = 'mount -t tmpfs none "$0" && exec "$@"'
-    (pid,) = cluster.start_workers(1, prefix=[*own_mounts, "sh", "-c", script, str(folder)])
-    assert build(photos, out, cluster) == 1
+    script = 'mount -t tmpfs none "$0" && mount -t tmpfs none "$1" && shift && exec "$@"'
+    (pid,) = cluster.start_workers(1, prefix=[*own_mounts, "sh", "-c", script, str(photos), str(out.parent)])
+    (tmp_path / "shared").mkdir()
+    for store, what, folder in (
+        (out, "does not see the store", out.parent),
+        (tmp_path / "shared" / "out.zarr", "of the source", photos),
+    ):
+        assert build(photos, store, cluster) == 1
+        shown = capsys.readouterr().err
+        assert "worker tcp://127.0.0.1:" in shown
+        assert what in shown
+        assert str(folder) in shown
+        assert len(shown.splitlines()) == 1
     cluster.kill(pid)
-    shown = capsys.readouterr().err
-    assert "worker tcp://127.0.0.1:" in shown
-    assert ("does not see the store" if hidden == "store" else "of the source") in shown
-    assert str(folder) in shown
-    assert len(shown.splitlines()) == 1
 
 
 def test_a_scheduler_that_dies_ends_the_build(photos: Path, whole: dict[str, str], out: Path, tmp_path: Path) -> None:

@@ -53,8 +53,18 @@ class Proxy:
             def log_message(self, *_: Any) -> None:
                 pass
 
+            def handle_one_request(self) -> None:
+                try:
+                    super().handle_one_request()
+                except ConnectionError:  # a client that was killed
+                    self.close_connection = True
+
             def forward(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length)
+                if len(body) < length:  # a client that was killed while it sent
+                    self.close_connection = True
+                    return
                 with lock:
                     proxy.traffic.requests.append((self.command, self.path, self.headers.get("Range", "")))
                     fault = proxy.fault(self.command, self.path)

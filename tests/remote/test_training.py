@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -83,14 +84,33 @@ def test_a_missing_shard_ends_training_with_one_line(
 
 
 def test_two_ranks_read_from_it(from_folder: list[dict[str, Any]], uploaded: str, s3: Proxy, tmp_path: Path) -> None:
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    start += ["-m", "freqcache_cli.main", "train", f"{uploaded}/fixed.zarr", *OPTIONS, "--out", str(tmp_path / "run")]
-    path = os.pathsep.join(entry for entry in sys.path if entry)
-    more = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    more |= {"FREQCACHE_CACHE_DIR": str(tmp_path / "kept")}
-    done = subprocess.run(start, env=os.environ | more, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "2 processes" in done.stdout
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    train = [sys.executable, "-m", "freqcache_cli.main", "train", f"{uploaded}/fixed.zarr", *OPTIONS]
+    more = {
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+        "FREQCACHE_CACHE_DIR": str(tmp_path / "kept"),
+    }
+    more |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    more |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    ranks = [
+        subprocess.Popen(
+            [*train, "--out", str(tmp_path / "run")],
+            env=os.environ | more | {"RANK": rank, "LOCAL_RANK": rank},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    try:
+        said = [process.communicate(timeout=240) for process in ranks]
+    finally:
+        for process in ranks:
+            process.kill()
+    assert [process.returncode for process in ranks] == [0, 0], said
+    assert "2 processes" in said[0][0]
     for found, expected in zip(history(tmp_path / "run"), from_folder, strict=True):
         assert found["train_loss"] == pytest.approx(expected["train_loss"], rel=2e-3)  # as one process
     s3.traffic.clear()  # both have filled one folder

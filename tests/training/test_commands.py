@@ -77,12 +77,20 @@ def test_resume_goes_on_and_refuses_other_options(cache):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--arch", "vgg"], "unknown architecture 'vgg'"), (["--input", "rgb", "--gate", "static"], "has none")],
+)
+def test_options_that_do_not_fit_are_wrong_usage(cache, arguments, words):
+    refused = _run(train.command, cache, *arguments)
+    assert refused.exit_code == 2
+    assert words in refused.output
+
+
+@pytest.mark.parametrize(
     ("command", "arguments", "words"),
     [
         (train.command, ["--channels", "24"], "does not say which cache"),
         (train.command, [], "no cache named"),
-        (train.command, ["CACHE", "--arch", "vgg"], "unknown architecture 'vgg'"),
-        (train.command, ["CACHE", "--input", "rgb", "--gate", "static"], "has none"),
         (select.command, ["nowhere"], "no such run folder"),
         (evaluate.command, ["nowhere"], "no such run folder"),
     ],
