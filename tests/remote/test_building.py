@@ -193,6 +193,17 @@ def test_a_hot_copy_is_not_made_at_a_url(photos: Path, in_memory: str, capsys: p
     assert f"{in_memory}: a hot copy can only be made in a store that is a local folder" in capsys.readouterr().err
 
 
+def test_a_url_is_not_taken_for_a_local_folder(
+    photos: Path, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(here), "memory://made/images"]) == 1
+    assert "memory://made/images: images are exported to a folder of this machine" in capsys.readouterr().err
+    assert main(["plan", str(photos), "--no-reading", "--workers", "1", "--out", "memory://made/out.zarr"]) == 0
+    assert "are free there" not in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
 def test_another_unfinished_build_is_refused(photos: Path, there: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(_: Any) -> int:
         raise KeyboardInterrupt
