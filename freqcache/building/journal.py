@@ -51,10 +51,10 @@ class Journal:
 
     Notes
     -----
-    Object stores have no locks. Two runs of one build that write to a URL at the same time write the same bytes, until
-    the first one that finishes ends the other; of two different builds, the later one ends the earlier, which looks at
-    the state before each shard and before the root is written. What happens in the moment between looking and writing
-    is not seen.
+    Object stores have no locks. Two runs of one build that write to a URL at the same time write the same bytes, and
+    the one that finishes first may end the other; of two different builds, the later one ends the earlier, which looks
+    at the state before each shard and before the root is written. What happens in the moment between looking and
+    writing is not seen.
     """
 
     def __init__(self, store: Target, fingerprint: str, *, overwrite: bool, splits: tuple[str, ...] = ()) -> None:

@@ -27,6 +27,7 @@ from freqcache.exporting.writing import WORK_FOLDER, GroupTask, Outcome, WriteOp
 from freqcache.interruption import GOES_ON, going_on
 from freqcache.locking import lock_file
 from freqcache.progress import progress
+from freqcache.remote import is_url
 from freqcache.store import Store, open_store
 from freqcache.store.finding import Named
 from freqcache.workers import Pool, WorkerDiedError
@@ -124,6 +125,9 @@ def export_jpegs(
 def _place(folder: str | Path, store: Store) -> Path:
     if not str(folder):
         msg = "the folder to export to is an empty name"
+        raise ExportError(msg)
+    if is_url(folder):
+        msg = f"{folder}: images are exported to a folder of this machine, not to a URL"
         raise ExportError(msg)
     folder = Path(folder)
     try:

@@ -28,6 +28,7 @@ from freqcache.planning.report import OptionPlan, Plan, nearest_folder
 from freqcache.planning.sampling import Float, Population, Sample, draw, sampled_tree
 from freqcache.planning.scaling import Scaling, measure_scaling
 from freqcache.progress import progress
+from freqcache.remote import is_url
 from freqcache.scratch import scratch_folder
 from freqcache.sources import SourceFile, SourceTree, list_source
 from freqcache.sources.ahead import ManyReader, read_ahead
@@ -88,7 +89,7 @@ def plan(
     workers : int, optional
         Processes that the build would have; all cores by default.
     out : path, optional
-        Where the store would go: the free space there is compared.
+        Where the store would go: the free space there is compared, unless it is a URL.
     temporary : path, optional
         Folder for the small stores and for temporary files; the system's by default.
     masks : sequence of str
@@ -127,7 +128,7 @@ def plan(
                 cold_seconds=cold,
                 splits=[len(entries) for entries in tree.splits.values()],
             )
-            free = None if out is None else shutil.disk_usage(nearest_folder(out)).free
+            free = None if out is None or is_url(out) else shutil.disk_usage(nearest_folder(out)).free
             planned, first, scaling = _measure_all(
                 small, folder, options, workers, Estimator(population, drawn), costs, masks, free, quiet
             )

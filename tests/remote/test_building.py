@@ -178,9 +178,10 @@ def test_a_shard_that_is_sent_twice_all_the_same_has_the_same_bytes(
     """Both have looked before either has finished."""
     sent, send = [], RemoteTarget.send
 
-    def sending(self: RemoteTarget, key: str, path: str) -> None:
-        sent.append((key, Path(path).read_bytes()))
-        send(self, key, path)
+    def sending(self: RemoteTarget, key: str, file: BinaryIO) -> None:
+        file.seek(0)
+        sent.append((key, file.read()))
+        send(self, key, file)
 
     monkeypatch.setattr(RemoteTarget, "send", sending)
     monkeypatch.setattr(shard_module, "is_done", lambda task: False)
@@ -245,6 +246,17 @@ def test_a_hot_copy_is_not_made_at_a_url(photos: Path, in_memory: str, capsys: p
     freqcache.build(photos, in_memory, quiet=True)
     assert main(["hot", in_memory, "--channels", "6"]) == 1
     assert f"{in_memory}: a hot copy can only be made in a store that is a local folder" in capsys.readouterr().err
+
+
+def test_a_url_is_not_taken_for_a_local_folder(
+    photos: Path, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", str(here), "memory://made/images"]) == 1
+    assert "memory://made/images: images are exported to a folder of this machine" in capsys.readouterr().err
+    assert main(["plan", str(photos), "--no-reading", "--workers", "1", "--out", "memory://made/out.zarr"]) == 0
+    assert "are free there" not in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_unfinished_build_is_refused(photos: Path, there: str, monkeypatch: pytest.MonkeyPatch) -> None:

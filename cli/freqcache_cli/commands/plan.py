@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Of the sample.")
 @click.option("--workers", type=click.IntRange(1), help="Processes of the build.  [default: all cores]")
-@click.option(
-    "--out", type=click.Path(path_type=Path), metavar="OUT.zarr", help="Where the cache would go: does it fit there?"
-)
+@click.option("--out", metavar="OUT.zarr", help="Where the cache would go: does it fit there?")
 @click.option(
     "--temp",
     type=click.Path(path_type=Path),
@@ -60,7 +58,7 @@ def command(
     sample: int,
     seed: int,
     workers: int | None,
-    out: Path | None,
+    out: str | None,
     temp: Path | None,
     reading: bool,
     as_json: bool,
