@@ -70,7 +70,7 @@ def test_later_runs_load_and_say_nothing(probe):
     assert (value, hits, said) == ("42", "1", "")
 
 
-def test_scratch_folder_where_nothing_else_can_be_written(probe, locked):
+def test_temporary_folder_where_nothing_else_can_be_written(probe, locked):
     (value, folder, _), _ = run(probe, **locked)
     assert value == "42"
     base = Path(locked["TMPDIR"]) / f"freqcache-{os.getuid()}"
