@@ -37,7 +37,14 @@ def test_a_signal_leaves_a_build_that_goes_on(
     source, out = write_source(tmp_path / "photos", per_class=7), tmp_path / "out.zarr"
     loud = [part for part in command(source, out, size=None, workers=2) if part != "--quiet"]
     process = subprocess.Popen(
-        loud, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        loud,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # a shell's background jobs ignore it
     )
     assert process.stderr is not None
     lines = [process.stderr.readline()]  # the first headers are read: workers are at work
