@@ -119,31 +119,18 @@ class RemoteFiles:
 
         One that is missing, or could not be read in as many attempts as others, is not among them.
         """
-        found: dict[str, bytes] = {}
-        given_up: set[str] = set()
+        found: list[bytes | Exception | None] = [None] * len(names)
 
-        def attempt() -> None:
-            missing = [name for name in names if name not in found and name not in given_up]
-            self.requests += len(missing)
-            results = self._connect()[0].cat_ranges(
-                [self._path(name) for name in missing], None, None, on_error="return", **self._whole
+        def ask(some: Sequence[int]) -> Sequence[bytes | Exception]:
+            paths = [self._path(names[i]) for i in some]
+            results: list[bytes | Exception] = self._connect()[0].cat_ranges(
+                paths, None, None, on_error="return", **self._whole
             )
-            failures: list[Exception] = []
-            for name, result in zip(missing, results, strict=True):
-                if not isinstance(result, Exception):
-                    found[name] = result
-                    self.bytes_read += len(result)
-                elif is_transient(result):
-                    failures.append(result)
-                else:
-                    given_up.add(name)
-            if failures:
-                raise failures[0]
+            return results
 
-        if names:
-            with suppress(Exception):  # whoever needs what is not here asks for it by itself, and is told why
-                retrying(attempt, attempts=self._attempts)
-        return found
+        with suppress(Exception):  # whoever needs what is not here asks for it by itself, and is told why
+            self._fill(found, ask)
+        return {name: data for name, data in zip(names, found, strict=True) if isinstance(data, bytes)}
 
     def read_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
         """Return several ranges, at the same time where the file system can.
@@ -176,30 +163,58 @@ class RemoteFiles:
         """
         found: list[bytes | Exception | None] = [None] * len(ranges)
 
-        def attempt() -> None:
-            missing = [i for i, data in enumerate(found) if data is None]
-            names, starts, lengths = zip(*(ranges[i] for i in missing), strict=True)
-            self.requests += len(missing)
-            results = self._connect()[0].cat_ranges(
+        def ask(some: Sequence[int]) -> Sequence[bytes | Exception]:
+            names, starts, lengths = zip(*(ranges[i] for i in some), strict=True)
+            results: list[bytes | Exception] = self._connect()[0].cat_ranges(
                 [self._path(name) for name in names],
                 list(starts),
                 [start + length for start, length in zip(starts, lengths, strict=True)],
                 on_error="return",
             )
+            return results
+
+        self._fill(found, ask, lambda i, result: _checked(result, ranges[i], fewer=fewer))
+        return [data for data in found if data is not None]
+
+    def _fill(
+        self,
+        found: list[bytes | Exception | None],
+        ask: Callable[[Sequence[int]], Sequence[bytes | Exception]],
+        judge: Callable[[int, bytes | Exception], bytes | Exception] = lambda _, result: result,
+    ) -> None:
+        """Fill what is missing in `found`, in as many attempts as that takes and may take.
+
+        Parameters
+        ----------
+        found : list
+            None where something is missing. Gets bytes, or an error that no other attempt would mend.
+        ask : callable
+            Returns what the file system gives for some places in `found`, asked for at the same time.
+        judge : callable
+            Returns what to make of that for one place: itself by default.
+
+        Raises
+        ------
+        Exception
+            What a place still failed at after the last attempt, if another one might help.
+        """
+
+        def attempt() -> None:
+            missing = [i for i, data in enumerate(found) if data is None]
+            self.requests += len(missing)
             failures: list[Exception] = []
-            for i, result in zip(missing, results, strict=True):
-                checked = _checked(result, ranges[i], fewer=fewer)
-                self.bytes_read += len(result) if isinstance(result, bytes) else 0
-                if isinstance(checked, Exception) and is_transient(checked):
-                    failures.append(checked)
+            for i, result in zip(missing, ask(missing), strict=True):
+                self.bytes_read += 0 if isinstance(result, Exception) else len(result)
+                judged = judge(i, result)
+                if isinstance(judged, Exception) and is_transient(judged):
+                    failures.append(judged)
                 else:
-                    found[i] = checked
+                    found[i] = judged
             if failures:
                 raise failures[0]
 
-        if ranges:
+        if found:
             retrying(attempt, attempts=self._attempts)
-        return [data for data in found if data is not None]
 
     def size(self, name: str) -> int:
         """Return the length of a file in bytes."""
