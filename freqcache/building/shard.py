@@ -177,13 +177,9 @@ def build_shard(task: ShardTask) -> int:
                 for writer in writers.values():
                     writer.place()
                 _write_record(shard.record(files), task)
-                return task.n_slots
-    except BaseException:
+    finally:
         for writer in writers.values():
-            writer.abandon()
-        raise
-    for writer in writers.values():
-        writer.abandon()
+            writer.abandon()  # what is in its place stays there
     return task.n_slots
 
 
