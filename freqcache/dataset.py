@@ -133,12 +133,10 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
     def _open(self, split: str) -> None:
         """Take the items of a split."""
         self._split = self.store[split]
-        self._forget()
-        for known in ("slots", "labels", "row_groups"):
-            self.__dict__.pop(known, None)
-        self._set_scale()
+        self._forget("slots", "labels", "row_groups")
         # Whatever stands at the path later: its chunks are checked against what was read here, and all of this store.
-        self._split.open()
+        self._split.open()  # first: it fetches the steps of the scale with everything else
+        self._set_scale()
         self.store.check_same()
 
     @cached_property
@@ -170,9 +168,9 @@ class FrequencyDataset(Dataset[tuple[Any, int]]):
         slots = self._split.slots_of(self._checked(indices))
         return self._split.take(["label"], slots)["label"]
 
-    def _forget(self) -> None:
-        """Forget what was worked out for other channels or of another split."""
-        for known in ("reading", "channel_bytes"):
+    def _forget(self, *more: str) -> None:
+        """Forget what was worked out for other channels, and whatever else is named."""
+        for known in ("reading", "channel_bytes", *more):
             self.__dict__.pop(known, None)
 
     def _set_scale(self) -> None:
