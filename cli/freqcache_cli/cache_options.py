@@ -61,13 +61,14 @@ def cache_options(*stores: str) -> Callable[[F], F]:
 
 def _check(folder: str | None, stores: list[Any]) -> None:
     """Refuse options that would have no effect."""
+    from freqcache.remote import is_url
     from freqcache.remote.settings import CACHE_DIR
 
     if folder is None and not os.environ.get(CACHE_DIR):
         msg = "--cache-size is of a cache: name its folder with --cache-dir"
         raise click.UsageError(msg)
     named = [name for store in stores for name in (store if isinstance(store, tuple) else (store,))]
-    if named and all(name is not None and "://" not in str(name) for name in named):
+    if named and all(name is not None and not is_url(str(name)) for name in named):
         what = "--cache-size" if folder is None else "--cache-dir"
         msg = f"{what} is for stores at a URL, and {', '.join(map(str, named))} is on this machine"
         raise click.UsageError(msg)

@@ -16,6 +16,7 @@ from freqcache.building.journal import present_fingerprint
 from freqcache.engines import Engine
 from freqcache.engines.releases import difference, releases
 from freqcache.errors import BuildError, SourceError
+from freqcache.remote import is_url
 from freqcache.sources import SourceFile, SourceReader, SourceTree
 from freqcache.store.targets import Target
 from freqcache.workers import Pool
@@ -52,7 +53,7 @@ class Sight:
 def from_anywhere(path: str | os.PathLike[str]) -> str:
     """Return a name that means the same in whatever folder a worker runs."""
     name = os.fspath(path)
-    return name if not name or "://" in name else os.path.join(os.getcwd(), name)  # noqa: PTH109, PTH118  (no name of a folder is tidied)
+    return name if not name or is_url(name) else os.path.join(os.getcwd(), name)  # noqa: PTH109, PTH118  (no name of a folder is tidied)
 
 
 def check_sharing(engine: Engine, store: Target, fingerprint: str, tree: SourceTree) -> None:

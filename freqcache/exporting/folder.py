@@ -134,7 +134,7 @@ def _place(folder: str | Path, store: Store) -> Path:
         if folder.exists() and not folder.is_dir():
             msg = f"{folder}: exists and is not a folder"
             raise ExportError(msg)
-        if "://" not in store.location and folder.resolve().is_relative_to(Path(store.location).resolve()):
+        if not is_url(store.location) and folder.resolve().is_relative_to(Path(store.location).resolve()):
             msg = f"{folder}: lies inside the cache {store.location}"
             raise ExportError(msg)
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name with a zero byte

@@ -14,6 +14,7 @@ from freqcache.inspection.ledger import LedgerReport, read_ledger
 from freqcache.inspection.report import HotCopyReport, SplitReport, StoreReport
 from freqcache.inspection.samples import SampleValues
 from freqcache.inspection.storage import StorageReport, describe_storage
+from freqcache.remote import is_url
 from freqcache.store import FixedSplit, NativeSplit, Store, open_store
 from freqcache.store.attributes import read_attributes
 from freqcache.store.hot import open_hot
@@ -109,7 +110,7 @@ def _version(store: Store) -> str:
 def _size(path: str | Path | ZarrStore, local: Path | None) -> int | None:
     if local is not None:
         return folder_bytes(local, leave_out=HOT)
-    if isinstance(path, str | Path) and "://" not in str(path):
+    if isinstance(path, str | Path) and not is_url(path):
         return Path(path).stat().st_size
     return None
 

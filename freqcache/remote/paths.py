@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar
 
 from freqcache.errors import BuildError
-from freqcache.remote.files import UNUSABLE, RemoteFiles
+from freqcache.remote.files import UNUSABLE, RemoteFiles, is_url
 from freqcache.remote.listing import Found, Stat
 from freqcache.remote.retrying import is_transient, reason
 
@@ -47,7 +47,7 @@ class RemotePath:
         return self.url
 
     def __truediv__(self, name: str) -> RemotePath:
-        return replace(self, url=name if "://" in name else join_url(self.url, name))
+        return replace(self, url=name if is_url(name) else join_url(self.url, name))
 
     @property
     def protocol(self) -> str:

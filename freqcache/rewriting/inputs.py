@@ -13,6 +13,7 @@ import numpy as np
 
 from freqcache.building.form import StoreForm
 from freqcache.errors import StoreError
+from freqcache.remote import is_url
 from freqcache.store import FixedSplit, NativeSplit, Store, open_store
 from freqcache.store.places import LocalPlace
 from freqcache_formats.layout import BLOCK_SIZE, HOT
@@ -62,7 +63,7 @@ class Input:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.where = str(path) if "://" in str(path) else str(Path(path).absolute())
+        self.where = str(path) if is_url(path) else str(Path(path).absolute())
         self.store: Store = open_store(self.where, hot=False)
         self._splits: dict[str, FixedSplit | NativeSplit] = {}
 

@@ -19,6 +19,7 @@ from freqcache.crops import CentreCrop, Crop, RandomResizedCrop
 from freqcache.dataset import FrequencyDataset
 from freqcache.errors import FormatError, StoreError, TrainingError
 from freqcache.loading.loader import FrequencyLoader
+from freqcache.remote import is_url
 from freqcache.store import open_store
 from freqcache.training.config import RunConfig
 from freqcache.training.distributed import Ranks
@@ -113,7 +114,7 @@ def resolve_cache(cache: str | None, channels: ChannelMask | None) -> str:
         )
         raise TrainingError(msg)
     path = channels.cache.path
-    if "://" not in path and not Path(path).exists():
+    if not is_url(path) and not Path(path).exists():
         msg = f"mask {channels.name!r} came from the cache {path}, which is gone; name the cache to train on"
         raise TrainingError(msg)
     found = open_store(path).id

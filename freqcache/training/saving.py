@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from freqcache.errors import TrainingError
+from freqcache.remote import is_url
 from freqcache.training.checkpoint import save_checkpoint
 from freqcache.training.collectives import sum_over_ranks
 from freqcache.training.runs import CHECKPOINT, TrainedRun
@@ -19,7 +20,7 @@ def cache_reference(state: TrainingState) -> CacheReference:
     """Return the cache of a run, by absolute path and id."""
     dataset = state.data.train.dataset
     path = dataset.cache_path
-    return CacheReference(path=path if "://" in path else str(Path(path).resolve()), id=dataset.cache_id)
+    return CacheReference(path=path if is_url(path) else str(Path(path).resolve()), id=dataset.cache_id)
 
 
 def save_state(state: TrainingState, *, seconds: float = 0.0) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from freqcache.errors import TrainingError
 from freqcache.models.entry import entry_weights
+from freqcache.remote import is_url
 from freqcache.selection.agreement import agreement
 from freqcache.selection.cuts import DEFAULT_K, Selection, select_by_budget, select_by_threshold, select_top_k
 from freqcache.selection.profile import CacheProfile, read_profile
@@ -57,7 +58,7 @@ class CutOptions:
 
 def is_run(path: str) -> bool:
     """Whether a run's folder lies at `path`, as far as its files' names say."""
-    return "://" not in path and any((Path(path) / name).exists() for name in (CHECKPOINT, CONFIG))
+    return not is_url(path) and any((Path(path) / name).exists() for name in (CHECKPOINT, CONFIG))
 
 
 def choose_channels(
@@ -182,7 +183,7 @@ def _check_run(run: TrainedRun, by: str, size: int | None) -> None:
 
 
 def _check_cache(source: str, by: str, cache: str | None) -> None:
-    if "://" not in source and not Path(source).exists():
+    if not is_url(source) and not Path(source).exists():
         msg = f"{source}: no such run folder, and no such cache"
         raise TrainingError(msg)
     if Path(source).is_dir() and not any((Path(source) / name).exists() for name in ("zarr.json", ".build")):
